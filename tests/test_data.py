@@ -1,0 +1,366 @@
+"Manifests, duplicates, splits and preparing, on tiny pictures; the real rehearsal leaves where they are."
+import shutil, subprocess, sys
+from pathlib import Path
+import numpy as np, pandas as pd, pytest
+from PIL import Image
+
+from plantnb import data
+from plantnb.data import *
+
+ROOT = Path(__file__).resolve().parent.parent
+
+def picture(path, seed=0, size=(48, 32), mode='RGB', **save):
+    "A smooth random picture at `path`."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    im = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode)
+    im.save(path, **save)
+    return path
+
+def tree(root, species=('mango', 'oak'), n=10, kinds=('healthy', 'rust', 'blight'), first=0, **kw):
+    "`n` pictures of each species and kind, all different."
+    k = first
+    for s in species:
+        for d in kinds:
+            for i in range(n): picture(root/s/d/f'{i:03}.jpg', seed=(k := k + 1), **kw)
+    return root
+
+@pytest.fixture(scope='module')
+def sides(tmp_path_factory):
+    root = tmp_path_factory.mktemp('sides')
+    return tree(root/'train'), tree(root/'test', ('yew',), 4, first=1000)
+
+# --- layouts
+
+@pytest.mark.parametrize('folder, species, genus_, label, disease', [
+    ('Pepper,_bell___Bacterial_spot', 'pepper', 'capsicum', 'diseased', 'bacterial spot'),
+    ('Corn_(maize)___healthy', 'corn', 'zea', 'healthy', 'healthy'),
+    ('Gauva (P3)/diseased', 'guava', 'psidium', 'diseased', 'unknown'),
+    ('Alstonia Scholaris (P2)/healthy', 'alstonia scholaris', 'alstonia', 'healthy', 'healthy'),
+    ('deep/er/Mango/Die Back', 'mango', 'mangifera', 'diseased', 'die back'),
+    ('toy_oak/Healthy', 'toy oak', 'unknown', 'healthy', 'healthy'),
+    ('Ölbaum/Fleck', 'ölbaum', 'unknown', 'diseased', 'fleck')])
+def test_layouts(tmp_path, folder, species, genus_, label, disease):
+    picture(tmp_path/folder/'Blatt ä 1.JPG')
+    m, skipped = make_manifest(tmp_path, name='x')
+    assert list(m.columns) == COLUMNS and not len(skipped)
+    assert m.iloc[0][['filename', 'label', 'species', 'genus', 'disease', 'source']].tolist() == [f'{folder}/Blatt ä 1.JPG', label, species, genus_, disease, 'x']
+
+def test_species_of_the_published_sets_have_a_genus():
+    names = '''Apple Blueberry Cherry Corn Grape Orange Peach Pepper,_bell Potato Raspberry Soybean Squash Strawberry Tomato Mango_(P0) Arjun_(P1)
+        Alstonia_Scholaris_(P2) Gauva_(P3) Bael_(P4) Jamun_(P5) Jatropha_(P6) Pongamia_Pinnata_(P7) Basil_(P8) Pomegranate_(P9) Lemon_(P10)
+        Chinar_(P11) apricot cranberry grapes pear walnut cotton'''.split()
+    assert 'unknown' not in {genus(n) for n in names}
+    assert genus('potato') == genus('tomato') == 'solanum'
+
+def test_masks_hidden_folders_and_background_are_no_leaves(tmp_path):
+    picture(tmp_path/'oak'/'rust'/'1.jpg')
+    for folder in ('_masks/oak/rust', 'oak/_masks', 'oak/.cache'): picture(tmp_path/folder/'1.png')
+    picture(tmp_path/'Background_without_leaves'/'1.jpg')
+    m, skipped = make_manifest(tmp_path)
+    assert m.filename.tolist() == ['oak/rust/1.jpg']
+    assert skipped.filename.tolist() == ['Background_without_leaves/1.jpg'] and 'no leaf' in skipped.reason[0]
+
+def test_article_csv_with_two_columns(tmp_path):
+    for i in range(3): picture(tmp_path/'train'/f'img{i}.jpg', seed=i)
+    csv = tmp_path/'train_labels.csv'
+    for text in ('name,what\nimg0.jpg,healthy\nimg1.jpg,diseased\nimg9.jpg,healthy\n', 'img0.jpg,healthy\nimg1.jpg,Diseased\nimg9.jpg,healthy\n'):
+        csv.write_text(text)
+        for source in (csv, tmp_path/'train'):
+            m, skipped = make_manifest(source)
+            assert m[['filename', 'label', 'species']].values.tolist() == [['train/img0.jpg', 'healthy', 'unknown'], ['train/img1.jpg', 'diseased', 'unknown']]
+            assert skipped.values.tolist() == [['img9.jpg', 'no such file']]
+    csv.write_text('name,what\nimg0.jpg,0\n')
+    with pytest.raises(PlantnbError, match='no photographs.*healthy or diseased'): make_manifest(csv)
+    csv.write_text('only\nimg0.jpg\n')
+    with pytest.raises(PlantnbError, match='two columns'): make_manifest(csv)
+    csv.write_text('')
+    with pytest.raises(PlantnbError, match='CSV'): make_manifest(csv)
+
+def test_misspelt_label_is_told(tmp_path):
+    picture(tmp_path/'oak'/'heatlhy'/'1.jpg'); picture(tmp_path/'oak'/'healthy'/'1.jpg')
+    _, skipped = make_manifest(tmp_path)
+    assert 'did you mean' in skipped.reason[0]
+
+def test_no_source_and_nothing_in_it(tmp_path):
+    for source in (None, tmp_path/'nowhere', tmp_path):
+        with pytest.raises(PlantnbError): make_manifest(source)
+    picture(tmp_path/'1.jpg')
+    with pytest.raises(PlantnbError, match='<species>'): make_manifest(tmp_path)
+
+# --- bad files and odd ones
+
+def bad_files(root):
+    good = picture(root/'good.jpg', size=(64, 64)).read_bytes()
+    (root/'text.jpg').write_text('this is no photograph'); (root/'empty.jpg').touch()
+    (root/'cut.jpg').write_bytes(good[:len(good)//2]); picture(root/'dot.png', size=(1, 1))
+    (root/'good.jpg').unlink()
+    return {'text.jpg':'not an image', 'empty.jpg':'empty', 'cut.jpg':'cut short', 'dot.png':'1 x 1'}
+
+def test_bad_files_are_listed(tmp_path):
+    picture(tmp_path/'oak'/'rust'/'fine.jpg')
+    bad = bad_files(tmp_path/'oak'/'rust'); (tmp_path/'oak'/'rust'/'notes.md').write_text('x')
+    m, skipped = make_manifest(tmp_path)
+    assert m.filename.tolist() == ['oak/rust/fine.jpg'] and len(skipped) == len(bad) + 1
+    reasons = {Path(f).name:r for f, r in skipped.values}
+    assert all(bad[f] in reasons[f] for f in bad) and 'not an image' in reasons['notes.md']
+
+def test_open_leaf_names_file_and_reason(tmp_path):
+    for name, reason in (bad_files(tmp_path) | {'missing.jpg':'no such file'}).items():
+        with pytest.raises(PlantnbError) as e: open_leaf(tmp_path/name)
+        assert name in str(e.value) and reason in str(e.value) and '\n' not in str(e.value)
+    with pytest.raises(PlantnbError, match='folder'): open_leaf(tmp_path)
+
+@pytest.mark.parametrize('mode, suffix', [('CMYK', 'jpg'), ('L', 'jpg'), ('L', 'png'), ('1', 'png'), ('P', 'gif'), ('RGBA', 'png'), ('LA', 'png'), ('RGBA', 'webp'),
+                                          ('RGB', 'bmp'), ('CMYK', 'tif'), ('RGB', 'webp')])
+def test_any_mode_becomes_rgb(tmp_path, mode, suffix):
+    path = picture(tmp_path/f'é {mode}.{suffix}', mode=mode)
+    im = open_leaf(path)
+    assert (im.mode, im.size) == ('RGB', (48, 32)) and np.asarray(im).std() > 5
+
+def test_sixteen_bits_palette_with_alpha_and_transparency(tmp_path):
+    ramp = np.linspace(0, 65535, 32*48).reshape(32, 48)
+    for name in ('a.png', 'a.tif'):
+        Image.fromarray(ramp.astype(np.uint16)).save(tmp_path/name)
+        assert abs(np.asarray(open_leaf(tmp_path/name))[..., 0] - ramp/257).max() <= 1
+    Image.fromarray((ramp/65535).astype(np.float32)).save(tmp_path/'f.tif')
+    assert abs(np.asarray(open_leaf(tmp_path/'f.tif'))[..., 0] - ramp/257).max() <= 1
+    p = Image.open(picture(tmp_path/'p.png')).quantize(8)
+    p.save(tmp_path/'p.png', transparency=bytes([0]*8))
+    assert np.asarray(open_leaf(tmp_path/'p.png')).min() == 255   # wholly transparent: white
+    rgba = Image.open(picture(tmp_path/'q.png', mode='RGBA')); rgba.putalpha(128); rgba.save(tmp_path/'q.png')
+    assert np.asarray(open_leaf(tmp_path/'q.png')).min() >= 127
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_exif_orientation(tmp_path, orientation):
+    upright = np.zeros((32, 48, 3), np.uint8); upright[:12, :16] = 255   # the bright corner is top left
+    turn = {1:lambda a: a, 2:lambda a: a[:, ::-1], 3:lambda a: a[::-1, ::-1], 4:lambda a: a[::-1], 5:lambda a: a.swapaxes(0, 1),
+            6:lambda a: np.rot90(a, 1), 7:lambda a: np.rot90(a.swapaxes(0, 1), 2), 8:lambda a: np.rot90(a, -1)}[orientation]
+    exif = Image.Exif(); exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(turn(upright))).save(tmp_path/'e.jpg', exif=exif, quality=95)
+    for near in (None, 16):
+        im = open_leaf(tmp_path/'e.jpg', near).resize((48, 32))
+        assert open_leaf(tmp_path/'e.jpg').size == (48, 32) and abs(np.asarray(im).astype(int) - upright).mean() < 12
+
+@pytest.mark.filterwarnings('ignore')
+def test_damaged_bytes_give_a_picture_or_one_clear_line(tmp_path):
+    rng = np.random.default_rng(0)
+    for suffix in ('jpg', 'png', 'gif', 'webp', 'bmp', 'tif'):
+        good = np.frombuffer(picture(tmp_path/f'good.{suffix}').read_bytes(), np.uint8)
+        for _ in range(80):
+            broken = good.copy(); at = rng.integers(0, min(len(good), rng.choice([60, len(good)])), 4)
+            broken[at] = rng.integers(0, 256, 4)
+            (tmp_path/f'bad.{suffix}').write_bytes(broken.tobytes())
+            try: assert open_leaf(tmp_path/f'bad.{suffix}', near=16).mode == 'RGB'
+            except PlantnbError as e: assert f'bad.{suffix}' in str(e)
+
+def test_square_and_load(tmp_path):
+    im = open_leaf(picture(tmp_path/'a.png', size=(90, 60)))
+    for how in ('crop', 'pad', 'squash'): assert square(im, 33, how).size == (33, 33)
+    assert square(im, 60).tobytes() == im.crop((15, 0, 75, 60)).tobytes()
+    tall = open_leaf(picture(tmp_path/'b.png', size=(20, 400)))
+    assert square(tall, 256).size == (256, 256)
+    same = open_leaf(picture(tmp_path/'c.png', size=(64, 64)))
+    assert np.array_equal(load_leaf(tmp_path/'c.png', 64), np.asarray(same)) and load_leaf(tmp_path/'a.png').dtype == np.uint8
+    with pytest.raises(PlantnbError, match='crop'): square(im, 10, 'zoom')
+
+# --- duplicates and splits
+
+def test_duplicates(tmp_path):
+    a = picture(tmp_path/'oak'/'healthy'/'a.jpg', 1); b = picture(tmp_path/'oak'/'rust'/'b.jpg', 2)
+    shutil.copy(a, a.with_name('again.jpg')); shutil.copy(b, a.with_name('c.jpg')); picture(tmp_path/'oak'/'rust'/'only.jpg', 3)
+    kept, dropped = drop_duplicates(make_manifest(tmp_path)[0])
+    assert kept.filename.tolist() == ['oak/healthy/a.jpg', 'oak/rust/only.jpg']
+    assert set(dropped.filename) == {'oak/healthy/again.jpg', 'oak/healthy/c.jpg', 'oak/rust/b.jpg'}
+    assert dropped.reason.str.contains('other label').sum() == 2
+
+def named(n=120, seed=0):
+    "A manifest of original PlantVillage names, shots 1.. of two codes."
+    rows = [(f'{"Potato" if k else "Tomato"}___{d}/{i:08x}-0000-0000-0000-000000000000___{c} {s:04}.JPG', 'healthy' if d == 'healthy' else 'diseased', 'potato' if k else 'tomato', d)
+            for k in (0, 1) for d, c in (('healthy', 'RS_HL'), ('blight', 'RS_LB')) for i, s in enumerate(range(1, n+1))]
+    m = pd.DataFrame(rows, columns=['filename', 'label', 'species', 'disease']).assign(genus='solanum', source='pv', leaf='', split='', sha256='')
+    return m[COLUMNS]
+
+def test_shot_names():
+    uuid = '00fc2ee5-729f-4757-8aeb-65c3355874f2'
+    assert parse_shot(f'a/{uuid}___RS_HL 1864.JPG') == ('RS_HL', 1864, False)
+    assert parse_shot(f'{uuid}___GH_HL Leaf 259.1.JPG') == ('GH_HL Leaf', 259, True)
+    assert parse_shot(f'{uuid}___UF.GRC_BS_Lab Leaf 0508.JPG') == ('UF.GRC_BS_Lab Leaf', 508, False)
+    assert parse_shot(f'{uuid}___GHLB_PS Leaf 46.2 Day 18.jpg') == ('GHLB_PS Leaf', 46, True)
+    for other in ('img0.jpg', 'Healthy (1).jpg', f'{uuid}.jpg'): assert parse_shot(other) is None
+
+def test_neighbouring_shots_stay_together():
+    assert chain_shots([1, 3, 8, 14, 15]).tolist() == [0, 0, 0, 1, 1]
+    m = split_manifest(named(), Path('.'))
+    assert m.groupby('leaf').split.nunique().max() == 1 and m.leaf.nunique() >= 12
+    assert (m.groupby(['species', 'label']).split.nunique() == 3).all()
+
+@pytest.mark.parametrize('seed', range(3))
+def test_split_properties(seed):
+    m = named(400)
+    a = split_manifest(m, Path('.'), seed)
+    assert a.groupby('leaf').split.nunique().max() == 1
+    share = a.groupby(['species', 'label']).split.value_counts(normalize=True).unstack()
+    assert (abs(share[['train', 'valid', 'held']] - [.7, .15, .15]) < .08).all().all()
+    b = split_manifest(m.sample(frac=1, random_state=seed), Path('.'), seed).sort_index()
+    pd.testing.assert_frame_equal(a, b)                      # order does not matter, nor does anything but the seed
+    assert split_manifest(m.assign(leaf=a.leaf), Path('.'), seed+10).split.tolist() != a.split.tolist()
+
+def test_split_of_few_leaves():
+    m = named(3).assign(leaf=lambda d: d.filename)
+    assert (split_manifest(m, Path('.')).groupby(['species', 'label']).split.nunique() == 3).all()
+    assert split_manifest(m.head(1), Path('.')).split.tolist() == ['train']
+
+def test_leaves_by_hash_and_by_embedding(tmp_path):
+    for i in range(8):
+        path = picture(tmp_path/'oak'/'rust'/f'{i}.png', i, size=(64, 64))
+        Image.open(path).resize((80, 80)).save(path.with_name(f'{i}-larger.jpg'))
+    for i in range(8): picture(tmp_path/'oak'/'blight'/f'{i}.png', 100+i, size=(64, 64))     # the same base names elsewhere
+    m, _ = make_manifest(tmp_path)
+    by_hash = find_leaves(m, tmp_path)
+    assert by_hash.leaf.nunique() == 16
+    assert all(by_hash[by_hash.filename.str.contains(f'rust/{i}[-.]')].leaf.nunique() == 1 for i in range(8))
+    key = m.filename.str.replace('-larger', '').str.rsplit('.', n=1).str[0]
+    z = np.random.default_rng(0).normal(size=(16, 32))[pd.factorize(key)[0]]
+    by_z = find_leaves(m, tmp_path, z + .01)
+    assert by_z.leaf.nunique() == 16 and by_z.groupby(key).leaf.nunique().max() == 1
+
+def test_clusters_of_many_rows():
+    z = np.repeat(np.random.default_rng(0).normal(size=(3000, 16)), 3, axis=0).astype(np.float32)
+    group = cluster_leaves(z, .05)
+    assert len(group) == 9000 and (group.reshape(-1, 3) == group[::3, None]).all()
+
+# --- prepare
+
+def everything(out): return {p.relative_to(out).as_posix():p.read_bytes() for p in sorted(out.rglob('*')) if p.is_file() and p.name != 'prepared.json'}
+
+def test_prepare_writes_the_articles_layout(tmp_path, sides):
+    m = prepare(*sides, tmp_path/'out', size=64)
+    assert set(m.split) == {'train', 'valid', 'held', 'test'} and (m.split == 'test').sum() == 12 and len(m) == 72
+    for f in m.filename: assert Image.open(tmp_path/'out'/f).size == (64, 64)
+    train = pd.read_csv(tmp_path/'out'/'train_labels.csv')
+    assert list(train.columns[:2]) == ['filename', 'label'] and len(train) == 60 and train.filename[0] == 'train/img0.jpg'
+    assert (m.sha256 == [data._sha256(tmp_path/'out'/f) for f in m.filename]).all()
+    again, skipped = make_manifest(tmp_path/'out'/'train_labels.csv')      # our own CSV is a source too
+    assert again.label.tolist() == m.set_index('filename').label[again.filename].tolist() and not len(skipped)
+
+def test_prepare_is_done_once(tmp_path, sides, monkeypatch):
+    first = prepare(*sides, tmp_path/'out', size=32)
+    times = {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*')}
+    monkeypatch.setattr(data, '_write_leaf', lambda *a, **k: pytest.fail('written again'))
+    pd.testing.assert_frame_equal(prepare(*sides, tmp_path/'out', size=32), first)
+    assert times == {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*')}
+
+def test_interrupted_then_finished(tmp_path, sides, monkeypatch):
+    prepare(*sides, tmp_path/'whole', size=32)
+    write, written = data._write_leaf, []
+    def dies(job, size, how):
+        if len(written) == 20: raise KeyboardInterrupt
+        written.append(job[1].name); return write(job, size, how)
+    monkeypatch.setattr(data, '_write_leaf', dies)
+    with pytest.raises(KeyboardInterrupt): prepare(*sides, tmp_path/'out', size=32, workers=1)
+    monkeypatch.setattr(data, '_write_leaf', write)
+    half = {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('img*.jpg')}
+    assert 0 < len(half) < 72
+    prepare(*sides, tmp_path/'out', size=32)
+    assert everything(tmp_path/'out') == everything(tmp_path/'whole')
+    assert all(p.stat().st_mtime_ns == t for p, t in half.items())         # what was there was not written again
+    next(iter(half)).unlink()
+    prepare(*sides, tmp_path/'out', size=32)                               # a lost photograph is made again
+    assert everything(tmp_path/'out') == everything(tmp_path/'whole')
+
+def test_same_bytes_with_one_worker_and_two(tmp_path, sides):
+    for n in (1, 2): prepare(*sides, tmp_path/str(n), size=48, workers=n)
+    assert everything(tmp_path/'1') == everything(tmp_path/'2')
+
+def test_other_settings_or_photographs_are_prepared_anew(tmp_path):
+    train, test = tree(tmp_path/'train', n=4), tree(tmp_path/'test', ('yew',), 2, first=500)
+    prepare(train, test, tmp_path/'out', size=32)
+    assert Image.open(tmp_path/'out'/prepare(train, test, tmp_path/'out', size=40).filename[0]).size == (40, 40)
+    picture(train/'oak'/'rust'/'more.jpg', 999)
+    assert len(prepare(train, test, tmp_path/'out', size=40)) == 24 + 6 + 1
+    assert len(list((tmp_path/'out'/'train').iterdir())) == 25
+
+def test_ready_photographs_are_copied(tmp_path, sides):
+    train = tree(tmp_path/'train', n=2, size=(64, 64))
+    exif = Image.Exif(); exif[0x0112] = 6
+    turned = picture(train/'oak'/'rust'/'turned.jpg', 77, size=(64, 64), exif=exif)
+    m = prepare(train, sides[1], tmp_path/'out', size=64)
+    for r in m[m.split != 'test'].itertuples():
+        assert ((tmp_path/'out'/r.filename).read_bytes() == (train/r.original).read_bytes()) == (r.original != 'oak/rust/turned.jpg')
+
+def test_left_out_photographs_are_listed(tmp_path, sides):
+    train = tree(tmp_path/'train', n=3)
+    bad = bad_files(train/'oak'/'rust')
+    shutil.copy(train/'oak'/'rust'/'000.jpg', train/'oak'/'rust'/'copy.jpg')
+    shutil.copy(next(sides[1].rglob('*.jpg')), train/'oak'/'healthy'/'from_test.jpg')
+    m = prepare(train, sides[1], tmp_path/'out', size=32)
+    skipped = pd.read_csv(tmp_path/'out'/'skipped.csv')
+    assert {Path(f).name for f in skipped.filename} >= {*bad, 'copy.jpg'}
+    assert all(bad[Path(f).name] in r for f, r in zip(skipped.filename, skipped.reason) if Path(f).name in bad)
+    assert m.original_sha256.is_unique and len(m) + len(skipped) == 18 + 4 + 1 + 1 + 12
+
+def test_one_label_is_enough_to_train_on(tmp_path, sides):
+    m = prepare(tree(tmp_path/'train', kinds=('healthy',)), sides[1], tmp_path/'out', size=32)
+    assert set(m[m.split != 'test'].label) == {'healthy'}
+
+def test_several_sources(tmp_path, sides):
+    m = prepare(sides[0], [sides[1], tree(tmp_path/'test', ('fig',), 2, first=3000)], tmp_path/'out', size=32)
+    assert set(m[m.split == 'test'].species) == {'yew', 'fig'} and m[m.split == 'test'].source.nunique() == 2
+
+def test_article_csvs_can_be_prepared(tmp_path):
+    for side in ('train', 'test'):
+        for i in range(6): picture(tmp_path/side/f'img{i}.jpg', seed=i + 50*(side == 'test'))
+        (tmp_path/f'{side}_labels.csv').write_text('f,l\n' + ''.join(f'img{i}.jpg,{LABELS[i%2]}\n' for i in range(6)))
+    csvs = [tmp_path/'train_labels.csv', tmp_path/'test_labels.csv']
+    m = prepare(*csvs, tmp_path/'out', size=32)
+    assert set(m.species) == {'unknown'} and len(m) == 12
+    assert prepare(*csvs, tmp_path/'out', size=32).equals(m)
+    with pytest.raises(PlantnbError, match='another output'): prepare(*csvs, tmp_path, size=32)
+    assert len(list((tmp_path/'train').iterdir())) == 6
+
+def test_embeddings_decide_where_names_do_not(tmp_path, sides):
+    asked = []
+    def embed(files): asked.append(len(files)); return np.eye(len(files), 80)
+    m = prepare(*sides, tmp_path/'out', size=32, embed=embed)
+    assert asked == [72] and m.leaf.nunique() == 72
+
+def test_prepare_says_what_is_wrong(tmp_path, sides):
+    for args, match in [((None, sides[1]), 'train: no folder'), ((sides[0], None), 'test: no folder'), ((sides[0], ''), 'no folder'), ((tmp_path/'x', sides[1]), 'no such folder')]:
+        with pytest.raises(PlantnbError, match=match): prepare(*args, tmp_path/'out')
+    (tmp_path/'empty').mkdir()
+    with pytest.raises(PlantnbError, match='no photographs'): prepare(sides[0], tmp_path/'empty', tmp_path/'out')
+    bad_files(tmp_path/'bad'/'oak'/'rust')
+    with pytest.raises(PlantnbError): prepare(tmp_path/'bad', sides[1], tmp_path/'out2')
+    with pytest.raises(PlantnbError, match='lies inside'): prepare(*sides, sides[0]/'out')
+    with pytest.raises(PlantnbError, match='crop'): prepare(*sides, tmp_path/'out3', how='zoom')
+    picture(tmp_path/'mine'/'train'/'img0.jpg')
+    with pytest.raises(PlantnbError, match='not prepared here'): prepare(*sides, tmp_path/'mine')
+    assert (tmp_path/'mine'/'train'/'img0.jpg').exists()
+
+def test_data_is_light():
+    code = "import sys, plantnb.data; print([m for m in ('torch', 'fastai', 'matplotlib', 'scipy', 'imagehash') if m in sys.modules])"
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == '[]'
+
+# --- real photographs
+
+@pytest.fixture(scope='module')
+def rehearsal():
+    root = rehearsal_leaves()
+    if root is None: pytest.skip('no rehearsal leaves here: set PLANTNB_LEAVES to a folder that holds plantvillage/ and field/')
+    return root
+
+def test_rehearsal_manifest(rehearsal):
+    m, skipped = make_manifest(rehearsal/'plantvillage')
+    assert len(m) == 6252 and not len(skipped) and set(m.species) == {'cherry', 'corn', 'grape', 'pepper', 'potato', 'tomato'}
+    kept, dropped = drop_duplicates(m)
+    assert len(dropped) == 2
+    named = kept[[parse_shot(f) is not None for f in kept.filename]]
+    s = split_manifest(named, rehearsal/'plantvillage')
+    assert set(named.species) == {'cherry', 'pepper', 'potato', 'tomato'} and s.groupby('leaf').split.nunique().max() == 1
+    assert (s.groupby(['species', 'label']).split.nunique() == 3).all()
+    assert abs((s.split == 'train').mean() - .7) < .02
+
+def test_rehearsal_field_manifest(rehearsal):
+    m, skipped = make_manifest(rehearsal/'field', decode=False)
+    assert m.groupby('species').size().to_dict() == {'cotton':746, 'mango':1100} and set(m.genus) == {'gossypium', 'mangifera'}
