@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['embed_once', 'accuracy_at_half', 'balanced_accuracy_at_half', 'auroc', 'binary_metrics', 'KeepBest', 'binary_learner',
-           'fit', 'check_labels', 'targets', 'head_dls', 'fit_baseline', 'plot_history']
+           'fit', 'check_labels', 'targets', 'cell_weights', 'BalancedLoader', 'head_dls', 'fit_baseline',
+           'plot_history']
 
-# %% ../nbs/01_baseline.ipynb #9fee0fb1
-import json, os, random, time
+# %% ../nbs/01_baseline.ipynb #35d5048a
+import json, os
 import numpy as np, pandas as pd, torch
 from pathlib import Path
 from safetensors import safe_open
@@ -15,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from fastcore.all import *
 from fastai.basics import *
-from fastai.callback.progress import ProgressCallback
 
 from .data import *
 from .nets import *
@@ -67,11 +67,12 @@ def auroc(logit, target): # flat arrays
     "Chance that a positive example gets the higher logit of a random pair."
     return float(roc_auc_score(target, logit))
 
-# %% ../nbs/01_baseline.ipynb #1f23875e
-def binary_metrics()->list: # fastai metrics over a whole epoch, for one logit
+# %% ../nbs/01_baseline.ipynb #c7b5b55e
+def binary_metrics(truth:callable=noop # target -> (n,) 0/1
+                  )->list: # fastai metrics over a whole epoch, for one logit
     "Accuracy, balanced accuracy and AUROC of a logit."
     named = dict(accuracy=accuracy_at_half, balanced_accuracy=balanced_accuracy_at_half, auroc=auroc)
-    return [AccumMetric(f, to_np=True, name=name) for name,f in named.items()]
+    return [AccumMetric(lambda p, t, f=f: f(p.flatten(), truth(t)), flatten=False, name=name) for name,f in named.items()]
 
 # %% ../nbs/01_baseline.ipynb #863255ff
 def _flat_state(opt):
@@ -131,13 +132,16 @@ def go_on(self:KeepBest):
     self.start = len(self.history)
     self._load('last')
 
-# %% ../nbs/01_baseline.ipynb #cb151f3b
+# %% ../nbs/01_baseline.ipynb #84826571
 def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
                    model:nn.Module, # input -> (n, 1) logit
+                   loss:callable=None, # default: binary cross-entropy of the logit
+                   truth:callable=noop, # target -> (n,) 0/1, what the metrics compare the logit with
+                   lr:float=1e-3, # Adam's step
                   )->Learner: # ready for `fit`
     "A fastai Learner with the article's loss and optimiser, and the metrics above."
     adam = partial(OptimWrapper, opt=torch.optim.Adam)
-    return Learner(dls, model, loss_func=BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(), lr=1e-3)
+    return Learner(dls, model, loss_func=loss or BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(truth), lr=lr)
 
 # %% ../nbs/01_baseline.ipynb #554c5cf6
 def fit(learn:Learner, # from `binary_learner`
@@ -172,29 +176,45 @@ def targets(manifest:pd.DataFrame # needs `label`
     "Labels as numbers."
     return (manifest.label == 'diseased').to_numpy(np.float32)
 
-# %% ../nbs/01_baseline.ipynb #4124337f
+# %% ../nbs/01_baseline.ipynb #27ab462a
+def cell_weights(manifest:pd.DataFrame # needs `species` and `label`
+                )->np.ndarray: # (n,) chances that make every cell of species and label equally likely
+    "Sampling weights of a balanced draw; they sum to 1."
+    cell = manifest.species.astype(str) + ' ' + manifest.label.astype(str)
+    return (1/(cell.map(cell.value_counts())*cell.nunique())).to_numpy(float)
+
+class BalancedLoader(DataLoader):
+    "Draws as many items as there are, by `weights`, with replacement; which ones depends on `seed` and how often it was asked."
+    def __init__(self, items, weights, seed=0, **kwargs):
+        super().__init__(items, **kwargs)
+        self.weights, self.draws = weights, np.random.default_rng(seed)
+    def get_idxs(self): return self.draws.choice(len(self.weights), len(self.weights), p=self.weights).tolist()
+
+# %% ../nbs/01_baseline.ipynb #2ae332a3
 def head_dls(z:np.ndarray, # (n, d) embeddings
              manifest:pd.DataFrame, # n rows: `split`, `label`
              bs:int=64, # embeddings a batch
+             seed:int=0, # of the draws
             )->DataLoaders: # (bs, d) embeddings with their targets
-    "Shuffled training batches and validation batches of embeddings, from the splits `train` and `valid`."
+    "Training batches of embeddings, balanced over species and label, and validation batches as they are."
     check_labels(manifest)
     items = list(zip(torch.from_numpy(z), torch.from_numpy(targets(manifest))))
     rows = lambda split: [items[i] for i in np.flatnonzero(manifest.split == split)]
     device = default_device()
-    return DataLoaders(DataLoader(rows('train'), bs=bs, shuffle=True, device=device), DataLoader(rows('valid'), bs=256, device=device))
+    weights = cell_weights(manifest[manifest.split == 'train'])
+    return DataLoaders(BalancedLoader(rows('train'), weights, seed, bs=bs, device=device), DataLoader(rows('valid'), bs=256, device=device))
 
-# %% ../nbs/01_baseline.ipynb #0318c262
+# %% ../nbs/01_baseline.ipynb #2c656682
 def fit_baseline(body:Body, # frozen
                  z:np.ndarray, # (n, n_features), the body's embeddings of the manifest's leaves
                  manifest:pd.DataFrame, # n rows
                  folder:Path, # gets history.csv and training/
-                 epochs:int=20, seed:int=0, resume:bool=False,
+                 epochs:int=40, seed:int=0, resume:bool=False,
                 )->tuple: # (Baseline with its best epoch, history)
     "The article's baseline: its one dense layer is trained on embeddings that the frozen body gave once."
     set_seed(seed, reproducible=True)
     model = Baseline(body)
-    learn = binary_learner(head_dls(z, manifest), model.head)
+    learn = binary_learner(head_dls(z, manifest, seed=seed), model.head)
     history = fit(learn, epochs, folder, resume=resume)
     model.best_epoch = learn.best_epoch
     return model, history

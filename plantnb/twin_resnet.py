@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['fit_twin_resnet']
 
-# %% ../nbs/03_twin_resnet.ipynb #8f6ac748
-import numpy as np, pandas as pd, torch
+# %% ../nbs/03_twin_resnet.ipynb #8f7a5436
+import numpy as np, pandas as pd
 from pathlib import Path
 from fastcore.all import *
 from fastai.basics import *
@@ -17,7 +17,7 @@ from .loaders import *
 from .baseline import *
 from .siamese import *
 
-# %% ../nbs/03_twin_resnet.ipynb #9a4f52b3
+# %% ../nbs/03_twin_resnet.ipynb #95e1d84e
 def fit_twin_resnet(body:Body, # frozen
                     z:np.ndarray, # (n, n_features), the body's embeddings of the manifest's leaves
                     manifest:pd.DataFrame, # n rows: `split`, `label`, `species`, `leaf`
@@ -34,6 +34,6 @@ def fit_twin_resnet(body:Body, # frozen
     learns = Twin(twin.path[1], twin.combine)
     n = n or 2*int((manifest.split == 'train').sum())
     dls = pair_dls(manifest, embedding_fetch(z), n=n, n_valid=4*int((manifest.split == 'valid').sum()), bs=64, seed=seed, device=device)
-    history = fit_twin(learns, dls, folder, epochs, resume)
+    history = fit_twin(learns, dls, folder, epochs, resume=resume)
     twin.best_epoch = learns.best_epoch
     return twin, history

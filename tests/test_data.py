@@ -284,7 +284,7 @@ def test_other_settings_or_photographs_are_prepared_anew(tmp_path):
 def test_ready_photographs_are_copied(tmp_path, sides):
     train = tree(tmp_path/'train', n=2, size=(64, 64))
     exif = Image.Exif(); exif[0x0112] = 6
-    turned = picture(train/'oak'/'rust'/'turned.jpg', 77, size=(64, 64), exif=exif)
+    picture(train/'oak'/'rust'/'turned.jpg', 77, size=(64, 64), exif=exif)
     m = prepare(train, sides[1], tmp_path/'out', size=64)
     for r in m[m.split != 'test'].itertuples():
         assert ((tmp_path/'out'/r.filename).read_bytes() == (train/r.original).read_bytes()) == (r.original != 'oak/rust/turned.jpg')

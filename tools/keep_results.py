@@ -1,0 +1,35 @@
+"""Keep what a finished run measured, without a photograph, in results/.
+
+    plantnb_run --train ../shared/leaves/plantvillage --test ../shared/leaves/field --out runs/real
+    python tools/keep_results.py runs/real rehearsal       writes results/rehearsal/
+"""
+import json, os, platform, shutil, subprocess, sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def commit():
+    "The commit of the working tree, and whether it had changes on top."
+    git = lambda *args: subprocess.run(['git', '-C', ROOT, *args], capture_output=True, text=True, check=True).stdout.strip()
+    return git('rev-parse', '--short', 'HEAD') + (' and uncommitted changes' if git('status', '--porcelain', '--', 'plantnb') else '')
+
+
+def command(config):
+    "The command line that the settings of a run come from."
+    sources = '' if config['leaves'] == 'Toy leaves' else f" --train {config['train']} --test {config['test']} --out runs/real"
+    return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']} --protocols {' '.join(config['protocols'])}"
+
+
+def keep(run, out):
+    "metrics.json, the histories, and how they came about."
+    config = json.loads((run/'config.json').read_text())
+    how = dict(command=command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
+    if how['leaves'] == 'Toy leaves': how.update(train='toy leaves', test='toy leaves')
+    out.mkdir(parents=True, exist_ok=True)
+    (out/'run.json').write_text(json.dumps(how, indent=1) + '\n')
+    shutil.copy(run/'metrics.json', out)
+    for history in sorted(run.glob('models/*/history.csv')): shutil.copy(history, out/f'{history.parent.name}.csv')
+
+
+if __name__ == '__main__': keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])

@@ -1,0 +1,82 @@
+"""Chapters 01 and 02: balanced draws, epochs and Adam's step, chosen with one PlantVillage species left out at a time; nothing is chosen on field/.
+
+    PLANTNB_LEAVES=../shared/leaves python tools/measure_choices.py RUN      writes results/choices.csv; about 2 minutes on 2 cores
+
+RUN is the folder of a finished `plantnb_run` on the rehearsal leaves: its manifest and its stored embeddings are used.
+"""
+import sys
+import numpy as np, pandas as pd, torch
+import torch.nn.functional as F
+from pathlib import Path
+from sklearn.metrics import roc_auc_score
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT/'tools'))
+from keep_results import commit
+from plantnb.baseline import cell_weights, embed_once, targets
+from plantnb.data import read_manifest
+from plantnb.evaluation import draw_references
+from plantnb.loaders import draw_pairs
+from plantnb.nets import make_body, make_combine
+
+KEEP = 1, 2, 5, 10, 20, 40  # epochs after which the left-out species is scored
+
+
+def baseline(z, y, m, balanced):
+    "Scores of all leaves by epoch: the article's dense layer."
+    torch.manual_seed(0)
+    rng, train = np.random.default_rng(0), np.flatnonzero(m.split == 'train')
+    weights = cell_weights(m.iloc[train]) if balanced else None
+    head = torch.nn.Linear(z.shape[1], 1)
+    adam = torch.optim.Adam(head.parameters(), lr=1e-3)
+    for epoch in range(1, 41):
+        rows = rng.choice(train, len(train), p=weights) if balanced else rng.permutation(train)
+        for b in np.array_split(rows, len(rows)//64):
+            adam.zero_grad()
+            F.binary_cross_entropy_with_logits(head(z[b]).flatten(), y[b]).backward()
+            adam.step()
+        if epoch in KEEP: yield epoch, head(z).detach().flatten().numpy()
+
+
+def twin(z, y, m, lr):
+    "Scores of all leaves by epoch: the pretrained twin, every pair of a batch, 50 references a label."
+    torch.manual_seed(0)
+    train, references = m[m.split == 'train'].reset_index(), draw_references(m, 50, None, 0)
+    rows, path, combine = train['index'].to_numpy(), torch.nn.Linear(z.shape[1], 32), make_combine()
+    adam = torch.optim.Adam([*path.parameters(), *combine.parameters()], lr=lr)
+    form = lambda: (combine.weight[0] + combine.weight[0].T)/2
+    for epoch in range(1, 21):
+        pairs, _ = draw_pairs(train, 2*len(train), np.random.default_rng([0, epoch]))
+        for i in range(0, len(pairs), 64):
+            r = rows[pairs[i:i+64].T.reshape(-1)]
+            e = path(z[r])
+            a, b = torch.triu_indices(len(e), len(e), 1)
+            same = (y[r][a] == y[r][b]).float()
+            each = F.binary_cross_entropy_with_logits((e@form()@e.T + combine.bias)[a, b], same, reduction='none')
+            adam.zero_grad()
+            ((each[same == 1].mean() + each[same == 0].mean())/2).backward()
+            adam.step()
+        if epoch not in KEEP: continue
+        with torch.no_grad(): logits, ill = (path(z)@form()@path(z[references]).T).numpy(), y[references].numpy() > 0
+        yield epoch, logits[:, ill].mean(1) - logits[:, ~ill].mean(1)
+
+
+WAYS = {'baseline, as they come': lambda *a: baseline(*a, False), 'baseline, balanced': lambda *a: baseline(*a, True),
+        'twin, step 0.001': lambda *a: twin(*a, 1e-3), 'twin, step 0.0001': lambda *a: twin(*a, 1e-4)}
+
+
+def main(run):
+    m = read_manifest(run/'manifest.csv').query('split != "test"').reset_index(drop=True)
+    z, y = torch.from_numpy(embed_once(make_body(), [run/f for f in m.filename], run/'embeddings')), torch.from_numpy(targets(m))
+    rows = []
+    for way,learn in WAYS.items():
+        for species in sorted(m.species.unique()):
+            left_out = (m.species == species).to_numpy()
+            for epoch,score in learn(z, y, m.assign(split=m.split.where(~left_out, 'test'))):
+                rows.append(dict(way=way, epochs=epoch, species=species, auroc=round(roc_auc_score(y[left_out], score[left_out]), 4)))
+    table = pd.DataFrame(rows).assign(data='rehearsal leaves, efficientnet_lite0', commit=commit())
+    table.to_csv(ROOT/'results/choices.csv', index=False)
+    print(table.pivot_table(index='way', columns='epochs', values='auroc').round(4))
+
+
+if __name__ == '__main__': main(Path(sys.argv[1]))
