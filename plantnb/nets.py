@@ -234,7 +234,7 @@ def make_combine(name:str='symmetric', # `symmetric`, or `bilinear` as in the ar
     if name not in COMBINES: raise PlantnbError(f"combine '{name}' is not known; take one of {', '.join(COMBINES)}")
     return COMBINES[name](d, d, 1)
 
-# %% ../nbs/02_siamese.ipynb #fa912f39
+# %% ../nbs/02_siamese.ipynb #c0a56e0f
 class EveryPair(nn.Module):
     "A twin that, while it trains, joins every leaf of a batch with every other one."
     def __init__(self, twin):
@@ -245,7 +245,7 @@ class EveryPair(nn.Module):
         if not self.training: return self.twin(pair)
         z = self.twin.path(torch.cat(tuple(pair)))
         i, j = torch.triu_indices(len(z), len(z), 1, device=z.device)
-        return self.twin.combine(z[i], z[j])
+        return self.twin.combine(z.index_select(0, i), z.index_select(0, j)) # z[i] would add its gradients in any order
 
 # %% ../nbs/03_twin_resnet.ipynb #691b37bf
 def twin_resnet(body:Body, # frozen

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 200_000  # bytes a notebook
-QUALITY = 80     # of a JPEG
+QUALITY = 45     # of a JPEG
 NOISE = ('Downloading', 'it/s', 'UserWarning', 'FutureWarning', 'DeprecationWarning')
 
 

@@ -20,8 +20,10 @@ def as_markdown(cell):
     source = ''.join(cell['source'])
     if cell['cell_type'] == 'markdown': return re.sub(r'\]\((?!https?://|#)', '](nbs/', source)
     if source.startswith('#| hide'): return ''
-    code = '' if source.startswith('#| echo: false') else f'```python\n{source}\n```'
-    return '\n\n'.join(filter(None, [code, f'```text\n{printed(cell)}\n```' if printed(cell) else '']))
+    shown = re.sub(r'^#\| .*\n', '', source, flags=re.M)
+    code = '' if source.startswith('#| echo: false') else f'```python\n{shown}\n```'
+    out = '' if source.startswith('#| output: false') else printed(cell)
+    return '\n\n'.join(filter(None, [code, f'```text\n{out}\n```' if out else '']))
 
 
 def readme(notebook):
