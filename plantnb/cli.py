@@ -62,9 +62,9 @@ def one_line(
     told = f'{e.filename}: {e.strerror}' if isinstance(e, OSError) and e.filename and e.strerror else str(e)
     return ' '.join(told.split()) or type(e).__name__
 
-# %% ../nbs/a3_cli.ipynb #db957641
+# %% ../nbs/a3_cli.ipynb #a681f6f5
 MODELS = 'baseline', 'twin_cnn', 'twin_resnet'
-EPOCHS = dict(zip(MODELS, (40, 5, 20))) # how many of them is chosen with one training species left out at a time
+EPOCHS = dict(zip(MODELS, (40, 5, 20)))
 PROTOCOLS = 'zero-shot', '5-shot'
 
 def parse_protocol(name:str # `zero-shot`, `K-shot` or `healthy-K-shot`
@@ -236,7 +236,7 @@ def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
     (out/'metrics.json').write_text(json.dumps(metrics, indent=1))
     return metrics
 
-# %% ../nbs/a3_cli.ipynb #87d7928a
+# %% ../nbs/a3_cli.ipynb #806ff897
 def embed_leaves(body, files:list, # frozen, and photographs
                  out:Path, settings:dict, # of the run
                 )->np.ndarray: # (n, n_features)
@@ -251,6 +251,7 @@ def toy_sources()->tuple: # (train folder, test folder)
     toy = toy_leaves()
     return toy/'train', toy/'test'
 
+# %% ../nbs/a3_cli.ipynb #9eed45f9
 def prepare_run(train, test, # folders or CSVs
                 out:Path, settings:dict, body, # the run folder, its settings, the frozen body
                 tell:callable, # is told each step
