@@ -275,7 +275,7 @@ def _few_head(z, y, z_train):
     fit = LogisticRegression(C=.1, class_weight='balanced', max_iter=500, tol=1e-8).fit((z-mean)/sd, y)
     return lambda q: fit.decision_function((q-mean)/sd)
 
-# %% ../nbs/04_evaluation.ipynb #223a3481
+# %% ../nbs/04_evaluation.ipynb #66ab7510
 def adapt(
     model, # a baseline or a twin
     z:np.ndarray, # (n, d) embeddings of leaves of one species
@@ -287,6 +287,7 @@ def adapt(
     "What the model says of leaves of one species, given a few of them with labels"
     ref_z,ref_y,z_train = train
     if labels.any():
+        if hasattr(model, 'few'): return model.few(shots, labels)(z) # starts from what it knows: needs no centring
         if is_twin(model): f = lambda q: evidence(model, q, shots, labels, aggregate)
         else: f = _few_head(shots, labels, z_train)
         own = f(shots); return f(z) - (own[labels==1].mean()+own[labels==0].mean())/2
@@ -317,7 +318,7 @@ def _rule_train(z, m, rule):
     refs = np.array(rule['references'], int)
     return z[refs],_labels(m)[refs],z[(m.split=='train').values]
 
-# %% ../nbs/04_evaluation.ipynb #085a5909
+# %% ../nbs/04_evaluation.ipynb #ff68c20e
 def k_shot(
     model, # a baseline or a twin
     z:np.ndarray, # (N, d) embeddings, a row a manifest row
@@ -328,12 +329,13 @@ def k_shot(
     seed:int=0, # the seed of the model; draws depend on it
     draws:int=5, # draws of references
     healthy_only:bool=False, # healthy references only
+    calibrated:callable=None, # (k, labels) -> scale, bias, threshold; default: fitted on `valid`
 )->tuple: # scores rows of the queries of split `test`, references rows
     "P(diseased) with k leaves a label of the query's species; those lacking a label are left out. PlantnbError for unknown species."
     m = manifest.reset_index(drop=True); y,test = _labels(m),m[m.split=='test']; _known_species(test, k)
     labels,prefix = (('healthy',),'healthy-') if healthy_only else (LABELS,'')
     train,seen = _rule_train(z, m, rule),m.species[m.split=='train'].unique()
-    cal = _shots_on_valid(model, z, m, k, labels, train, rule, seed, draws)
+    cal = calibrated(k, labels) if calibrated else _shots_on_valid(model, z, m, k, labels, train, rule, seed, draws)
     scores,used = [pd.DataFrame(columns=SCORES)],[pd.DataFrame(columns=REFERENCES)]
     for (s,own),draw in itertools.product(test.groupby('species'), range(draws)):
         role = reference_pool(own); query,shots = own[role=='query'],draw_shots(own, role, k, labels, seed, draw); i = shots.index.values
@@ -805,7 +807,7 @@ def _read_table(path):
     text = dict.fromkeys(('leaf','filename','species','genus'), str)
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={'score':['']}) if path.exists() else None
 
-# %% ../nbs/04_evaluation.ipynb #8a61751e
+# %% ../nbs/04_evaluation.ipynb #d82a6a19
 def read_run(
     out:Path, # a run folder
 )->dict: # config, metrics, manifest, scores, references, skipped, histories (model -> table), models (model -> config)
@@ -815,7 +817,7 @@ def read_run(
         if not (out/name).exists(): raise PlantnbError(f'{out/name} is missing: no finished run folder; run plantnb_run --out {out}')
     return dict(config=load(out/'config.json'), metrics=load(out/'metrics.json'),
                 **{k:_read_table(out/f'{k}.csv') for k in ('manifest','scores','references','skipped')},
-                histories={p.parent.name:pd.read_csv(p) for p in sorted(out.glob('models/*/history.csv'))},
+                histories={p.parent.name:h for p in sorted(out.glob('models/*/history.csv')) if 'epoch' in (h := pd.read_csv(p))}, # best has no epochs
                 models={p.parent.name:load(p) for p in sorted(out.glob('models/*/config.json'))})
 
 # %% ../nbs/04_evaluation.ipynb #5ab40fc6

@@ -17,12 +17,12 @@ from .loaders import *
 from .baseline import *
 from .siamese import *
 
-# %% ../nbs/03_twin_resnet.ipynb #95e1d84e
+# %% ../nbs/03_twin_resnet.ipynb #358ef8db
 def fit_twin_resnet(body:Body, # frozen
                     z:np.ndarray, # (n, n_features), the body's embeddings of the manifest's leaves
                     manifest:pd.DataFrame, # n rows: `split`, `label`, `species`, `leaf`
                     folder:Path, # gets history.csv and training/
-                    epochs:int=20, n:int=None, # draws of pairs, pairs in each (default: twice as many as training leaves)
+                    epochs:int=4, n:int=2000, # draws of pairs, pairs in each
                     combine:str='symmetric', # or the article's `bilinear`
                     seed:int=0, resume:bool=False,
                    )->tuple: # (Twin with its best epoch, history)
@@ -32,7 +32,6 @@ def fit_twin_resnet(body:Body, # frozen
     device = default_device()
     twin = twin_resnet(body, combine).to(device)
     learns = Twin(twin.path[1], twin.combine)
-    n = n or 2*int((manifest.split == 'train').sum())
     dls = pair_dls(manifest, embedding_fetch(z), n=n, n_valid=4*int((manifest.split == 'valid').sum()), bs=64, seed=seed, device=device)
     history = fit_twin(learns, dls, folder, epochs, resume=resume)
     twin.best_epoch = learns.best_epoch
