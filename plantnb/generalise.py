@@ -6,7 +6,7 @@
 __all__ = ['SOILS', 'GROUNDS', 'VERSION', 'otsu', 'leaf_index', 'leaf_mask', 'cut_out', 'smooth_noise', 'fractal_noise', 'grain',
            'plain', 'soil', 'foliage', 'litter', 'turn', 'gravel', 'grass', 'planks', 'relight', 'lay', 'composite',
            'LeafPool', 'Composites', 'embed_composites', 'fit_head', 'logits', 'leave_one_out', 'leave_one_out_heads',
-           'loso_table', 'sign_test', 'with_head', 'rule_for_shots', 'fit_best']
+           'loso_table', 'sign_test', 'with_head', 'rule_for_shots', 'fit_best', 'erase_leaf', 'swap_ground']
 
 # %% ../nbs/05_generalise.ipynb #0b0b9313
 import itertools
@@ -358,3 +358,26 @@ def fit_best(body:Body, # frozen
     held_out = {species: with_head(best, head) for species,head in heads.items()}
     rule = dict(aggregate='head', references=[], **calibrate(loso.logit, targets(loso), loso.species + ' ' + loso['view']), notes=[])
     return dict(model=best, z=z, rule=rule, loso=loso, shots=partial(rule_for_shots, held_out, judge, lab, seed=seed))
+
+# %% ../nbs/05_generalise.ipynb #0d08cef3
+def erase_leaf(leaf:np.ndarray # (size, size, 3) uint8, on a plain ground
+              )->np.ndarray: # the same, or None where the leaf fills the picture or was not found
+    "The photograph without its leaf: filled from the nearest ground."
+    if cut_out(leaf) is None: return None
+    mask = ndimage.binary_dilation(leaf_mask(leaf), iterations=6)
+    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    filled = leaf[tuple(nearest)]
+    smooth = ndimage.gaussian_filter(filled.astype(np.float32), (4, 4, 0))
+    return np.where(mask[..., None], smooth, leaf).astype(np.uint8)
+
+def swap_ground(rng:np.random.Generator, # where chance comes from
+                leaf:np.ndarray, # (size, size, 3) uint8, on a plain ground
+                grounds:tuple, # functions, from `GROUNDS`
+                leaves:callable=None, # for a litter
+               )->np.ndarray: # the same size, or None where the leaf fills the picture or was not found
+    "The same leaf, at the same place, in the same light, on another ground."
+    cut = cut_out(leaf)
+    if cut is None: return None
+    picture = Image.fromarray(np.uint8(grounds[rng.integers(len(grounds))](rng, leaves, len(leaf)).clip(0, 255)))
+    picture.paste(cut, (0, 0), cut)
+    return np.asarray(picture)

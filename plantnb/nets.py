@@ -333,7 +333,7 @@ def probability(
     "Platt's calibration applied: sigmoid(scale * log-odds + bias)"
     return 1/(1+np.exp(-np.clip(rule['scale']*np.asarray(log_odds, float) + rule['bias'], -60, 60)))
 
-# %% ../nbs/05_generalise.ipynb #7077bff6
+# %% ../nbs/05_generalise.ipynb #5014b9ac
 @patch
 def stages(self:Body, x:Tensor # (n, 3, h, w) in 0..1
           )->list: # maps at 1/8 and 1/16 of the size, and the last one
@@ -350,11 +350,11 @@ class StagePool(nn.Module):
         device = body.mean.device
         with torch.no_grad(): self.n_features = self(torch.zeros(1, 3, 64, 64, device=device)).shape[1]
     def train(self, mode=True): return super().train(False)
+    def summaries(self, x): # (n, 3, h, w) in 0..1 -> float32, (n, channels) each
+        with fast_math(x.device): *middle, last = [m.float() for m in self.body.stages(x)]
+        return [s for m in middle for s in (m.mean((2, 3)), m.std((2, 3)))] + [last.amax((2, 3)), last.mean((2, 3))]
     def forward(self, x): # (n, 3, h, w) in 0..1 -> (n, n_features) float32
-        with fast_math(x.device): *middle, last = self.body.stages(x)
-        parts = [f(m.float()) for m in middle for f in (lambda m: m.mean((2, 3)), lambda m: m.std((2, 3)))]
-        parts += [last.float().amax((2, 3)), last.float().mean((2, 3))]
-        roots = [p.sign()*p.abs().sqrt() for p in parts]
+        roots = [s.sign()*s.abs().sqrt() for s in self.summaries(x)]
         return torch.cat([(r - r.mean(1, keepdim=True))/(r.std(1, keepdim=True) + 1e-6) for r in roots], 1)
 
 # %% ../nbs/05_generalise.ipynb #3259b291

@@ -1,0 +1,81 @@
+"""Chapter 05: what is known without the leaf, and what changes with the ground, on PlantVillage species that were left out; field/ is not used.
+
+    PLANTNB_LEAVES=../shared/leaves python tools/measure_shortcuts.py RUN      writes results/shortcuts.csv; about 10 minutes on 2 cores
+
+RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves: its manifest, and the embeddings and rule that it stores.
+"""
+import json, sys
+import numpy as np, pandas as pd, torch
+from pathlib import Path
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT/'tools'))
+from keep_results import commit
+from plantnb.baseline import cell_weights, embed_once, targets
+from plantnb.data import load_leaf, read_manifest
+from plantnb.generalise import GROUNDS, embed_composites, erase_leaf, leave_one_out_heads, logits, swap_ground
+from plantnb.nets import StagePool, embed_dataset, make_body, probability
+
+BORDER = [(0, 0), (0, 127), (0, 255), (127, 0), (127, 255), (255, 0), (255, 127), (255, 255)] # Noyan 2022: eight pixels
+
+
+class Pictures(torch.utils.data.Dataset):
+    "uint8 arrays as a dataset of pictures."
+    def __init__(self, pictures): self.pictures = pictures
+    def __len__(self): return len(self.pictures)
+    def __getitem__(self, i): return torch.from_numpy(self.pictures[i]).permute(2, 0, 1)
+
+
+def border(m, run):
+    "Eight pixels of the border alone, learned on `train`, asked on `held`: within the species that it knows."
+    x = np.stack([load_leaf(run/f)[tuple(zip(*BORDER))].ravel() for f in m.filename])
+    y, train, held = targets(m), m.split == 'train', m.split == 'held'
+    forest = RandomForestClassifier(300, random_state=0, n_jobs=2).fit(x[train], y[train], cell_weights(m[train])*train.sum())
+    p = forest.predict_proba(x)[:, 1]
+    for species in sorted(m.species.unique()):
+        rows = held & (m.species == species)
+        yield dict(what='eight border pixels', species=species, n=int(rows.sum()), auroc=roc_auc_score(y[rows], p[rows]),
+                   balanced_accuracy=balanced_accuracy_score(y[rows], p[rows] > .5))
+
+
+def changed(m, run, features, heads, rule, each=150):
+    "Leaves of every species left out: erased, and on another ground."
+    y, p = targets(m), lambda head, z: probability(logits(head, z), rule)
+    for species,head in heads.items():
+        own = m[m.species == species]
+        own = own.groupby('label', group_keys=False).sample(frac=1, random_state=0).groupby('label').head(each).index
+        leaves = [load_leaf(run/m.filename[i]) for i in own]
+        erased = [erase_leaf(leaf) for leaf in leaves]
+        kept = [k for k,picture in enumerate(erased) if picture is not None]
+        swapped = [swap_ground(np.random.default_rng([0, int(own[k])]), leaves[k], GROUNDS['judge']) for k in kept]
+        truth = y[own[kept]]
+        rows = ('as photographed', [leaves[k] for k in kept]), ('leaf erased', [erased[k] for k in kept]), ('ground swapped', swapped)
+        scores = {what: p(head, embed_dataset(features, Pictures(pictures))) for what,pictures in rows}
+        before = scores['as photographed']
+        for what,score in scores.items():
+            said = score >= rule['threshold']
+            yield dict(what=what, species=species, n=len(kept), auroc=roc_auc_score(truth, score), balanced_accuracy=balanced_accuracy_score(truth, said),
+                       moved=np.abs(score - before).mean(), flipped=(said != (before >= rule['threshold'])).mean())
+
+
+def main(run):
+    m = read_manifest(run/'manifest.csv')
+    m = m[m.split != 'test'].reset_index(drop=True)
+    body = make_body()
+    features, lab = StagePool(body), m[m.split.isin(['train', 'valid'])].reset_index(drop=True)
+    files = [run/f for f in lab.filename]
+    z = embed_once(body, files, run/'embeddings', features=features)
+    ways = {'recipe': {'as photographed': z, 'train': embed_composites(body, files, lab, 'train', run/'embeddings', features)}, 'recipe without other grounds': {'as photographed': z}}
+    rule = json.loads((run/'models/best/config.json').read_text())['rule']
+    rows = [dict(way='', **row) for row in border(m, run)]
+    for way,train in ways.items():
+        _, heads = leave_one_out_heads(train, {'as photographed': z}, lab)
+        rows += [dict(way=way, **row) for row in changed(lab, run, features, heads, rule)]
+    table = pd.DataFrame(rows).round(4).assign(data='rehearsal leaves, efficientnet_lite0', commit=commit())
+    table.to_csv(ROOT/'results/shortcuts.csv', index=False)
+    print(table.groupby(['way', 'what']).mean(numeric_only=True).round(3).to_string())
+
+
+if __name__ == '__main__': main(Path(sys.argv[1]))
