@@ -51,8 +51,9 @@ def book_processors():
                 out += [*reversed(cells[i + 1:after]), cell]
             self.nb.cells = out
         def cell(self, cell):
-            if cell.cell_type != 'code' or cell.source.startswith('#| code-fold') or not {'export', 'exporti'} & set(cell.directives_): return
-            if 'hide' not in cell.directives_: cell.source = f'#| code-fold: true\n#| code-summary: "{summary(cell.source)}"\n{cell.source}'
+            if cell.cell_type != 'code': return
+            cell.source = cell.source.replace('code-summary: "Exported source"', f'code-summary: "{summary(cell.source)}"')
+            if {'export', 'exporti'} & set(cell.directives_): cell.source = f'#| code-fold: true\n#| code-summary: "{summary(cell.source)}"\n{cell.source}'
 
     def rm_hidden(cell):
         if {'hide', 'default_exp'} & set(cell.directives_): cell.source = None
@@ -83,8 +84,10 @@ def api_table():
             table = str(DocmentTbl(self.sym))
             for p in self.dm.dm.values(): p['docment'] = None
             source = NbdevLookup().code(self.fn) if get_config().git_url else None
+            signature = re.sub(r'\n\s*', ' ', str(self.dm)).replace('( ', '(').replace(' )', ')')
+            signature = signature if len(signature) <= 88 else self.dm
             link = f'[source]({source}){{.api-source}}\n\n' if source else ''
-            return f'::: {{.api}}\n{"#"*self.title_level} {self.nm}\n\n{link}```python\n{self.dm}\n```\n\n{self.docs}\n\n{table}\n:::\n'
+            return f'::: {{.api}}\n{"#"*self.title_level} {self.nm}\n\n{link}```python\n{signature}\n```\n\n{self.docs}\n\n{table}\n:::\n'
     return ApiTable
 
 
@@ -174,9 +177,9 @@ def cross_reference(cells, where):
         if cell['cell_type'] == 'markdown': cell['source'] = outside_code(partial(re.sub, r'(?<![\w`\[])@((?:fig|tbl|eq|sec)-[\w-]*\w)', link), text_of(cell))
 
 
-# what is no prose: code, maths, links, HTML, headings, table rows, fences of divs
+# what is no prose of ours: code, maths, links, quotations, HTML, headings, table rows, fences of divs
 NOT_PROSE = re.compile(r'(`{3,}.*?`{3,}|~{3,}.*?~{3,}|<!--.*?-->|\$\$.*?\$\$|`[^`\n]*`|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)(?:\{[^}]*\})?|<[^>\n]+>'
-                       r'|https?://\S+|^(?:    |\t|\#|\||:::)[^\n]*)', re.S | re.M)
+                       r'|https?://\S+|"[^"\n]+"|^(?:    |\t|\#|\||:::)[^\n]*)', re.S | re.M)
 CODE = re.compile(r'(`{3,}.*?`{3,}|~{3,}.*?~{3,}|`[^`\n]*`|^(?:    |\t)[^\n]*)', re.S | re.M)
 
 def outside_code(change, text, keep=CODE):
@@ -187,7 +190,7 @@ def outside_code(change, text, keep=CODE):
 def glossary_terms(text):
     "The glossary's entries: id -> (first sentence, how the term is written in the text)."
     terms = {}
-    for title, name, body in re.findall(r'^## (.+?) \{#([\w-]+)\}\n(.*?)(?=^## |\Z)', text, flags=re.S | re.M):
+    for title, name, body in re.findall(r'^## (.+?) \{#([\w-]+)\}\n(.*?)(?=^## |^:::|\Z)', text, flags=re.S | re.M):
         forms = re.match(r'<!-- in the text: (.*?) -->', body)
         said = plain(re.sub(r'<!--.*?-->', '', body, flags=re.S))
         terms[name] = re.split(r'(?<=[.:]) (?=[A-Z])', said)[0], [f.strip() for f in (forms[1].split(',') if forms else [title])]
@@ -281,7 +284,7 @@ def prepare(work, jobs):
     config['project'] = {'type': 'website', 'output-dir': '_site', 'render': ['*.ipynb', '*.qmd'], 'resources': config['project']['resources']}
     config['format'] = {'html': {**config['format']['html'], 'css': ['styles.css', 'site.css']}}
     (work/'_quarto.yml').write_text(yaml.safe_dump(config, sort_keys=False), encoding='utf-8')
-    return notebooks
+    return notebooks, config['format']['html']['theme']
 
 
 def render(work):
@@ -305,7 +308,7 @@ def mend(page, ids):
     return page.replace('<table border="1" class="dataframe">', '<table class="dataframe table table-sm">')
 
 
-def finish(out, notebooks):
+def finish(out, notebooks, themes):
     "What comes after smalldocs: KaTeX, the notebooks, no font from elsewhere; raises `SiteError` for what a reader would miss."
     shutil.copytree(ASSETS/'katex', out/'site_libs/katex')
     (out/'notebooks').mkdir()
@@ -313,7 +316,8 @@ def finish(out, notebooks):
     for css in out.rglob('*.css'):
         said = css.read_text(encoding='utf-8')
         if '@import' in said: css.write_text(re.sub(r'@import url\(https?://[^)]*\);', '', said), encoding='utf-8')
-    for old in ('bootstrap-icons.woff',): [p.unlink() for p in out.rglob(old)]
+    for mode, name in themes.items():
+        with open(out/f'site_libs/themes/{name}.min.css', 'a', encoding='utf-8') as f: f.write((ASSETS/f'{mode}.css').read_text(encoding='utf-8'))
     ids = {p.name: anchors(p.read_text(encoding='utf-8')) for p in out.glob('*.html')}
     for path in sorted(out.glob('*.html')):
         page = mend(path.read_text(encoding='utf-8'), ids)
@@ -331,9 +335,9 @@ def build(out, jobs):
     if out.exists() and any(out.iterdir()) and not (out/'site_libs').is_dir(): raise SiteError(f'{out}: holds something that is no site; give an empty folder')
     with tempfile.TemporaryDirectory() as tmp:
         work = Path(tmp)
-        notebooks = prepare(work, jobs)
+        said = prepare(work, jobs)
         made = render(work)
-        total = finish(made, notebooks)
+        total = finish(made, *said)
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(made, out)
     return total
