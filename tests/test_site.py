@@ -1,5 +1,5 @@
 "The site: what build_site.py mends in notebooks, and the built pages in a real browser."
-import importlib.util, json, re, subprocess, sys
+import importlib.util, json, os, re, subprocess, sys
 from pathlib import Path
 import pytest
 
@@ -109,6 +109,8 @@ def test_something_else_in_the_way_is_left_alone(tmp_path):
 
 @pytest.fixture(scope='session')
 def site(tmp_path_factory):
+    "The site: built now, or the folder that PLANTNB_SITE names, so that what is published is what was tested."
+    if built := os.environ.get('PLANTNB_SITE'): return Path(built).resolve()
     out = tmp_path_factory.mktemp('site')/'site'
     ran = subprocess.run([sys.executable, ROOT/'tools/build_site.py', '--out', out], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
