@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['embed_once', 'accuracy_at_half', 'balanced_accuracy_at_half', 'auroc', 'binary_metrics', 'KeepBest', 'binary_learner',
-           'fit', 'check_labels', 'targets', 'cell_weights', 'BalancedLoader', 'head_dls', 'fit_baseline',
+           'NewDraw', 'fit', 'check_labels', 'targets', 'cell_weights', 'BalancedLoader', 'head_dls', 'fit_baseline',
            'plot_history']
 
 # %% ../nbs/01_baseline.ipynb #35d5048a
@@ -21,7 +21,7 @@ from .data import *
 from .nets import *
 from .loaders import *
 
-# %% ../nbs/01_baseline.ipynb #0abba154
+# %% ../nbs/01_baseline.ipynb #2d933f7a
 def _read_store(path:Path # a store, or nothing yet
                )->dict: # embedding by sha256
     "What a store holds."
@@ -29,11 +29,10 @@ def _read_store(path:Path # a store, or nothing yet
     with safe_open(path, 'np') as f: return dict(zip(json.loads(f.metadata()['sha256']), f.get_tensor('z')))
 
 def _write_store(path, rows):
-    "Writes all rows aside, then renames: the old store or the new one, never half."
+    "All rows in one file."
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f'.{os.getpid()}')
-    save_file({'z': torch.from_numpy(np.stack(list(rows.values())))}, aside, metadata={'sha256': json.dumps(list(rows))})
-    os.replace(aside, path)
+    with aside(path) as file:
+        save_file({'z': torch.from_numpy(np.stack(list(rows.values())))}, file, metadata={'sha256': json.dumps(list(rows))})
 
 # %% ../nbs/01_baseline.ipynb #d3afee50
 def embed_once(body:Body, # frozen
@@ -101,16 +100,15 @@ class KeepBest(Callback):
         self._save('last')
     def after_fit(self): self._load('best')
 
-# %% ../nbs/01_baseline.ipynb #bd6ab122
+# %% ../nbs/01_baseline.ipynb #a984e4c2
 @patch
 def _save(self:KeepBest, which):
     "One file with the weights, the optimiser's state and the history so far; and history.csv for people."
     tensors = {f'model.{k}': v.contiguous() for k,v in self.model.state_dict().items()}
     tensors |= {f'opt.{k}': v.contiguous() for k,v in _flat_state(self.opt.opt).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
-    aside = self.folder/f'{which}.aside'
-    save_file(tensors, aside, metadata=dict(best=repr(self.best), best_epoch=str(self.best_epoch), history=json.dumps(self.history)))
-    os.replace(aside, self.folder/f'{which}.safetensors')
+    with aside(self.folder/f'{which}.safetensors') as file:
+        save_file(tensors, file, metadata=dict(best=repr(self.best), best_epoch=str(self.best_epoch), history=json.dumps(self.history)))
     pd.DataFrame(self.history).to_csv(self.folder.parent/'history.csv', index=False)
 
 # %% ../nbs/01_baseline.ipynb #d0574be7
@@ -132,7 +130,7 @@ def go_on(self:KeepBest):
     self.start = len(self.history)
     self._load('last')
 
-# %% ../nbs/01_baseline.ipynb #84826571
+# %% ../nbs/01_baseline.ipynb #8c6cb3e7
 def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
                    model:nn.Module, # input -> (n, 1) logit
                    loss:callable=None, # default: binary cross-entropy of the logit
@@ -141,7 +139,14 @@ def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
                   )->Learner: # ready for `fit`
     "A fastai Learner with the article's loss and optimiser, and the metrics above."
     adam = partial(OptimWrapper, opt=torch.optim.Adam)
-    return Learner(dls, model, loss_func=loss or BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(truth), lr=lr)
+    return Learner(dls, model, loss_func=loss or BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(truth), lr=lr, cbs=NewDraw())
+
+# %% ../nbs/01_baseline.ipynb #4dc9a9a3
+class NewDraw(Callback):
+    "Tells the training loader which epoch it draws for, and starts the running loss anew."
+    def before_train(self):
+        self.recorder.smooth_loss.reset()
+        self.dls.train.draw(self.learn.first_epoch + self.epoch)
 
 # %% ../nbs/01_baseline.ipynb #554c5cf6
 def fit(learn:Learner, # from `binary_learner`
@@ -176,7 +181,7 @@ def targets(manifest:pd.DataFrame # needs `label`
     "Labels as numbers."
     return (manifest.label == 'diseased').to_numpy(np.float32)
 
-# %% ../nbs/01_baseline.ipynb #27ab462a
+# %% ../nbs/01_baseline.ipynb #a55ef600
 def cell_weights(manifest:pd.DataFrame # needs `species` and `label`
                 )->np.ndarray: # (n,) chances that make every cell of species and label equally likely
     "Sampling weights of a balanced draw; they sum to 1."
@@ -184,11 +189,15 @@ def cell_weights(manifest:pd.DataFrame # needs `species` and `label`
     return (1/(cell.map(cell.value_counts())*cell.nunique())).to_numpy(float)
 
 class BalancedLoader(DataLoader):
-    "Draws as many items as there are, by `weights`, with replacement; which ones depends on `seed` and how often it was asked."
+    "Draws as many items as there are, by `weights`, with replacement; which ones depends on `seed` and the epoch."
     def __init__(self, items, weights, seed=0, **kwargs):
         super().__init__(items, **kwargs)
-        self.weights, self.draws = weights, np.random.default_rng(seed)
-    def get_idxs(self): return self.draws.choice(len(self.weights), len(self.weights), p=self.weights).tolist()
+        self.weights, self.seed = weights, seed
+        self.draw(0)
+    def draw(self, epoch): self.rng_key = [self.seed, epoch]
+    def get_idxs(self):
+        n = len(self.weights)
+        return np.random.default_rng(self.rng_key).choice(n, n, p=self.weights).tolist()
 
 # %% ../nbs/01_baseline.ipynb #2ae332a3
 def head_dls(z:np.ndarray, # (n, d) embeddings

@@ -135,9 +135,10 @@ def same_label(labels:Tensor # (n, 2) labels of both sides
     "What a twin is asked."
     return (labels[:, 0] == labels[:, 1]).float()
 
-# %% ../nbs/02_siamese.ipynb #b584527e
+# %% ../nbs/02_siamese.ipynb #79fd91cb
 class PairLoader(TfmdDL):
     "Batches of ((bs, ...), (bs, ...)), (bs, 2); draws what it loads."
+    def draw(self, epoch): self.pairs.draw(epoch)
     def show_batch(self, b=None, max_n=6, show=True, **kwargs):
         "Pairs with the truth written over them."
         pair, labels = self.one_batch() if b is None else b
