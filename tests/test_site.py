@@ -25,7 +25,8 @@ def code(text, picture=False):
     ('#| fig-cap: A leaf\n#| fig-alt: A green leaf with two spots\nplot()', 'Text.', 'A leaf', 'A green leaf with two spots'),
     ('plot()', '*Toy leaves: what is `seen`.*\n\nMore.', 'Toy leaves: what is seen.', 'Toy leaves: what is seen.'),
     ("plot(title='Rehearsal leaves, resnet18')", 'Text.', None, 'Rehearsal leaves, resnet18'),
-    ("plot(title=f'Toy leaves, {name}: loss')", 'Text.', None, 'Toy leaves, …: loss')])
+    ("plot(title=f'Toy leaves, {names[\"a\"]}: loss')", 'Text.', None, 'Toy leaves, …: loss'),
+    ("plot(); ax.set_title('Published counts, by species'); ax.legend(title='a legend')", 'Text.', None, 'Published counts, by species')])
 def test_alternative_text(cell, below, cap, alt):
     cells = [code(cell, picture=True), md(below)]
     bs.caption_pictures(cells, 'x.ipynb')

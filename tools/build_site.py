@@ -6,7 +6,7 @@ Nothing is loaded from another host: KaTeX lies in tools/site, fonts are the rea
 link, a reference to no figure or a diagram that would need a script from elsewhere ends the build with one line that names the place.
 `nbdev_docs` makes much the same site for those who have Quarto.
 """
-import argparse, html, json, os, re, shutil, sys, tempfile, time
+import argparse, ast, html, json, os, re, shutil, sys, tempfile, time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -16,7 +16,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS, ASSETS = ROOT/'nbs', Path(__file__).resolve().parent/'site'
-CAPTION = re.compile(r'\s*\*?((?:Toy|Rehearsal|Simulated) leaves\b[^\n]*?)\*?\s*(?:\n\n|\Z)')  # how captions begin, here and in plots' titles
+BEGINS = re.compile(r'(?:Toy|Rehearsal|Simulated|Drawn) lea(?:f|ves)\b')          # how captions and the titles of plots begin
+CAPTION = re.compile(rf'\s*\*?({BEGINS.pattern}[^\n]*?)\*?\s*(?:\n\n|\Z)')
 SITE_MB, PAGE_MB = 12, 1
 
 
@@ -102,9 +103,9 @@ def process(src, dst):
     os.environ['IN_TEST'] = '1'
     try: exec_nb(src, dst, book_processors())
     except Exception as e:
-        cause = e.__cause__ or e
-        raise SiteError(f'{src.name}: {type(cause).__name__}: {cause}; cells with an import are run, so keep imports in cells of their own: '
-                        + str(e).splitlines()[-1][:100]) from None
+        cell = re.search(r' in cell (\d+)', str(e))
+        why = f'{type(e.__cause__).__name__} in cell {cell[1]}: {e.__cause__} (cells with an import are run: keep imports in cells of their own)' if cell else f'{type(e).__name__}: {e}'
+        raise SiteError(f'{src.name}: {why}') from None
 
 
 # ---------------------------------------------------------------- what smalldocs lacks, mended in the processed notebooks
@@ -127,19 +128,30 @@ def plain(markdown):
     return re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', markdown).replace('**', '').replace('*', '').replace('`', '').strip()
 
 
+def drawn_title(code):
+    "The title that a cell draws into its plot, with … for what it fills in: the first string that begins as captions do, else what `set_title` gets."
+    def said(node):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        return ''.join(p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else '…' for p in parts)
+    nodes = list(ast.walk(ast.parse(code)))
+    given = [said(n.args[0]) for n in nodes if isinstance(n, ast.Call) and getattr(n.func, 'attr', '') in ('set_title', 'suptitle') and n.args]
+    return next(filter(BEGINS.match, map(said, nodes)), None) or next((t for t in given if len(t.strip('… ')) >= 8), None)
+
+
 def caption_pictures(cells, where):
     "Gives every picture alternative text: its `fig-alt`, its caption (an option, or the paragraph below it), or the title drawn in it."
+    wordless = []
     for i, cell in enumerate(cells):
         if cell['cell_type'] != 'code' or not pictures(cell): continue
         opts, code = options(cell)
         below = cells[i + 1] if i + 1 < len(cells) else {'cell_type': ''}
         if 'fig-cap' not in opts and below['cell_type'] == 'markdown' and (said := CAPTION.match(text_of(below))):
             opts['fig-cap'], below['source'] = said[1], text_of(below)[said.end():]
-        title = re.search(r'''['"]((?:Toy|Rehearsal|Simulated) leaves\b[^'"\n]*)['"]''', code)
-        alt = opts.get('fig-alt') or opts.get('fig-cap') or (title and re.sub(r'\{[^}]*\}', '…', title[1]))
-        if not alt: raise SiteError(f'{where}, cell {cell.get("id", i)}: a picture without alternative text: add "#| fig-alt: ..." or "#| fig-cap: ..."')
+        alt = opts.get('fig-alt') or opts.get('fig-cap') or drawn_title(re.sub(r'^[%!].*', '', code, flags=re.M))
+        if not alt: wordless.append(str(cell.get('id', i))); continue
         if 'fig-cap' in opts: opts['fig-cap'] = plain(opts['fig-cap'])
         set_options(cell, {**opts, 'fig-alt': plain(alt)}, code)
+    if wordless: raise SiteError(f'{where}, cell {", ".join(wordless)}: a picture without alternative text: add "#| fig-alt: ..." or "#| fig-cap: ..."')
 
 
 NAMES = {'fig': 'Figure', 'tbl': 'Table', 'eq': 'Equation', 'sec': 'Section'}
