@@ -50,6 +50,38 @@ def test_cross_references():
     with pytest.raises(bs.SiteError, match='@fig-nowhere'): bs.cross_reference([md('See @fig-nowhere.')], 'x.ipynb')
 
 
+@needs_tools
+def test_references_reach_what_they_name_and_callouts_stand_out(tmp_path):
+    cells = [md('See @fig-a, @fig-b, @eq-loss and @sec-why.'), md('![One](a.svg){#fig-a}'), code('#| label: fig-b\n#| fig-cap: Two\nplot()', True),
+             md('$$ x^2 $$ {#eq-loss}'), md('## Why {#sec-why}\n\n::: {.callout-warning}\n## Mind\nA *trap*.\n:::')]
+    bs.caption_pictures(cells, 'index.ipynb')
+    bs.cross_reference(cells, 'index.ipynb')
+    (tmp_path/'index.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
+    (tmp_path/'a.svg').write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (tmp_path/'_quarto.yml').write_text('project: {type: website}\nwebsite: {title: T}\n')
+    page = (bs.render(tmp_path)/'index.html').read_text()
+    for name, text in {'fig-a': 'Figure 1', 'fig-b': 'Figure 2', 'eq-loss': 'Equation 1', 'sec-why': 'Why'}.items():
+        assert re.search(rf'<a href="#{name}"[^>]*>{text}</a>', page) and page.count(f' id="{name}"') == 1, name
+    assert '<figcaption>Figure 2: Two</figcaption>' in page and 'Figure 1: One</figcaption>' in page and 'callout-warning' in page and '<em>trap</em>' in page
+    (tmp_path/'index.ipynb').write_text(json.dumps(dict(cells=[md('[gone](nowhere.ipynb)')], metadata={}, nbformat=4, nbformat_minor=5)))
+    with pytest.raises(bs.SiteError, match='broken link nowhere.ipynb'): bs.render(tmp_path)
+
+
+def test_saved_plots_stay_sharp_and_photographs_small():
+    import base64, io
+    from PIL import Image, ImageDraw
+    import execute_book as eb
+    def saved(image):
+        raw = io.BytesIO(); image.save(raw, 'PNG')
+        kind, data = eb.compact(base64.b64encode(raw.getvalue()).decode())
+        return kind, Image.open(io.BytesIO(data)).convert('RGB')
+    plot = Image.new('RGBA', (300, 200), (0, 0, 0, 0))
+    ImageDraw.Draw(plot).line([(0, 0), (299, 199)], fill='black', width=2)
+    kind, back = saved(plot)
+    assert kind == 'image/png' and sorted(c for _, c in back.getcolors()) == [(0, 0, 0), (255, 255, 255)]    # no smear around a line, white behind
+    assert saved(Image.effect_noise((300, 200), 80).convert('RGBA'))[0] == 'image/jpeg'
+
+
 def test_terms_are_linked_once_and_only_in_prose():
     terms = bs.glossary_terms('## AUROC {#auroc}\n\nA chance. More.\n\n## Twin network {#twin}\n<!-- in the text: twin network, twins -->\n\nOne network, twice.\n')
     assert terms == {'auroc': ('A chance.', ['AUROC']), 'twin': ('One network, twice.', ['twin network', 'twins'])}

@@ -54,7 +54,8 @@ def book_processors():
         def cell(self, cell):
             if cell.cell_type != 'code': return
             cell.source = cell.source.replace('code-summary: "Exported source"', f'code-summary: "{summary(cell.source)}"')
-            if {'export', 'exporti'} & set(cell.directives_): cell.source = f'#| code-fold: true\n#| code-summary: "{summary(cell.source)}"\n{cell.source}'
+            if not {'export', 'exporti'} & set(cell.directives_): return
+            cell.source = f'#| code-fold: true\n#| code-summary: "{summary(cell.source)}"\n{cell.source}'
 
     def rm_hidden(cell):
         if {'hide', 'default_exp'} & set(cell.directives_): cell.source = None
@@ -104,8 +105,8 @@ def process(src, dst):
     try: exec_nb(src, dst, book_processors())
     except Exception as e:
         cell = re.search(r' in cell (\d+)', str(e))
-        why = f'{type(e.__cause__).__name__} in cell {cell[1]}: {e.__cause__} (cells with an import are run: keep imports in cells of their own)' if cell else f'{type(e).__name__}: {e}'
-        raise SiteError(f'{src.name}: {why}') from None
+        why = f'in cell {cell[1]}: {e.__cause__} (cells with an import are run: keep imports in cells of their own)' if cell else e
+        raise SiteError(f'{src.name}: {type(e.__cause__ if cell else e).__name__} {why}') from None
 
 
 # ---------------------------------------------------------------- what smalldocs lacks, mended in the processed notebooks
@@ -129,7 +130,7 @@ def plain(markdown):
 
 
 def drawn_title(code):
-    "The title that a cell draws into its plot, with … for what it fills in: the first string that begins as captions do, else what `set_title` gets."
+    "The title that a cell draws into its plot, … for what it fills in: the first string that begins as captions do, else what `set_title` gets."
     def said(node):
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
         return ''.join(p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else '…' for p in parts)
@@ -151,9 +152,11 @@ def caption_pictures(cells, where):
         if not alt: wordless.append(str(cell.get('id', i))); continue
         if 'fig-cap' in opts: opts['fig-cap'] = plain(opts['fig-cap'])
         set_options(cell, {**opts, 'fig-alt': plain(alt)}, code)
-    if wordless: raise SiteError(f'{where}, cell {", ".join(wordless)}: a picture without alternative text: add "#| fig-alt: ..." or "#| fig-cap: ..."')
+    if not wordless: return
+    raise SiteError(f'{where}, cell {", ".join(wordless)}: a picture without alternative text: add "#| fig-alt: ..." or "#| fig-cap: ..."')
 
 
+REFERENCE = re.compile(r'(?<![\w`\[])@((?:fig|tbl|eq|sec)-[\w-]*\w)')
 NAMES = {'fig': 'Figure', 'tbl': 'Table', 'eq': 'Equation', 'sec': 'Section'}
 
 def cross_reference(cells, where):
@@ -186,7 +189,7 @@ def cross_reference(cells, where):
         if m[1] not in found: raise SiteError(f'{where}: @{m[1]} refers to nothing in this chapter')
         return f'[{found[m[1]]}](#{m[1]})'
     for cell in cells:
-        if cell['cell_type'] == 'markdown': cell['source'] = outside_code(partial(re.sub, r'(?<![\w`\[])@((?:fig|tbl|eq|sec)-[\w-]*\w)', link), text_of(cell))
+        if cell['cell_type'] == 'markdown': cell['source'] = outside_code(partial(REFERENCE.sub, link), text_of(cell))
 
 
 # what is no prose of ours: code, maths, links, quotations, HTML, headings, table rows, fences of divs
@@ -309,7 +312,7 @@ def render(work):
     return site.out
 
 
-def anchors(page): return set(re.findall(r'\bid="([^"]+)"', page))
+def anchors(page): return set(re.findall(r'\sid="([^"]+)"', page))
 
 def mend(page, ids):
     "A page of smalldocs' with nbdev's links to things that have no place of their own (private functions) ending at their page."
@@ -338,13 +341,15 @@ def finish(out, notebooks, themes):
         if path.stat().st_size > PAGE_MB*1e6: raise SiteError(f'{path.name}: more than {PAGE_MB} MB: make its pictures smaller')
         elsewhere = re.findall(r'<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)="((?:https?:)?//[^"]+)"', page)
         if elsewhere: raise SiteError(f'{path.name}: loaded from another host: {elsewhere[0]}')
-    if (total := sum(p.stat().st_size for p in out.rglob('*') if p.is_file())) > SITE_MB*1e6: raise SiteError(f'the site has {total/1e6:.1f} MB, more than {SITE_MB}')
+    total = sum(p.stat().st_size for p in out.rglob('*') if p.is_file())
+    if total > SITE_MB*1e6: raise SiteError(f'the site has {total/1e6:.1f} MB, more than {SITE_MB}')
     return total
 
 
 def build(out, jobs):
     "The whole site, put in place of `out` once all of it holds."
-    if out.exists() and any(out.iterdir()) and not (out/'site_libs').is_dir(): raise SiteError(f'{out}: holds something that is no site; give an empty folder')
+    if out.exists() and any(out.iterdir()) and not (out/'site_libs').is_dir():
+        raise SiteError(f'{out}: holds something that is no site; give an empty folder')
     with tempfile.TemporaryDirectory() as tmp:
         work = Path(tmp)
         said = prepare(work, jobs)
