@@ -83,7 +83,7 @@ def api_table():
 
     class ApiTable(BasicMarkdownRenderer):
         def _repr_markdown_(self):
-            table = str(DocmentTbl(self.sym))
+            table = str(DocmentTbl(self.sym, returns=self.sig is not None and self.sig.return_annotation is not None))
             for p in self.dm.dm.values(): p['docment'] = None
             source = NbdevLookup().code(self.fn) if get_config().git_url else None
             signature = re.sub(r'\n\s*', ' ', str(self.dm)).replace('( ', '(').replace(' )', ')')
