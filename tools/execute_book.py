@@ -1,4 +1,4 @@
-"""Run notebooks and save small outputs: pictures as SVG or JPEG, no path of this machine, at most 200 KB a notebook.
+"""Run notebooks and save small outputs: pictures as SVG, PNG of few colours or JPEG, no path of this machine, at most 200 KB a notebook.
 
     python tools/execute_book.py [--check] [nbs/07_predict.ipynb ...]      (default: the whole book, in order)
 
@@ -38,16 +38,20 @@ def as_a_screen_shows(text):
     return '\n'.join(line.lstrip('█') for line in lines if not re.match(r'(Epoch \d+/\d+ :|█*\s*\|[█-]+\|)', line))
 
 
-def to_jpeg(png):
-    "A PNG, base64, as a JPEG on white; the PNG where it is smaller."
+def is_plot(image): return image.convert('L').histogram()[255] > .4*image.width*image.height   # a plot is mostly white
+
+
+def compact(png):
+    "A PNG, base64, as its smallest worthy kind, on white: 64 colours for a plot, whose lettering JPEG smears, JPEG for the rest; the PNG if none is smaller."
     from PIL import Image
     raw = base64.b64decode(png)
     image = Image.open(io.BytesIO(raw)).convert('RGBA')
     page = Image.new('RGBA', image.size, 'white')
     page.alpha_composite(image)
-    out = io.BytesIO()
-    page.convert('RGB').save(out, 'JPEG', quality=QUALITY, optimize=True)
-    return ('image/jpeg', out.getvalue()) if out.tell() < len(raw) else ('image/png', raw)
+    page, out = page.convert('RGB'), io.BytesIO()
+    if is_plot(page): kind = 'image/png'; page.quantize(64, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    else: kind = 'image/jpeg'; page.save(out, 'JPEG', quality=QUALITY, optimize=True)
+    return (kind, out.getvalue()) if out.tell() < len(raw) else ('image/png', raw)
 
 
 def small(output):
@@ -61,7 +65,7 @@ def small(output):
     data = dict(output['data'])
     if set(data) == {'text/html', 'text/plain'} and not re.sub(r'<style>.*?</style>', '', ''.join(data['text/html']), flags=re.S).strip(): return None
     if 'image/png' in data:
-        kind, raw = to_jpeg(''.join(data.pop('image/png')))
+        kind, raw = compact(''.join(data.pop('image/png')))
         data[kind] = base64.b64encode(raw).decode()
     for kind, value in data.items():
         if not kind.startswith('image/') or 'svg' in kind: data[kind] = without_paths(''.join(value)).splitlines(True)

@@ -1,0 +1,32 @@
+"A browser for the tests that need one: the system's Chromium, driven by Playwright; pages come from loopback."
+import functools, http.server, importlib.util, os, shutil, threading
+import pytest
+
+CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+
+@pytest.fixture(scope='session')
+def chromium():
+    "The browser; tests that ask for it are skipped, with the reason, where it or Playwright is not installed."
+    if importlib.util.find_spec('playwright') is None: pytest.skip("playwright is not installed: pip install -e '.[dev]'")
+    if CHROMIUM is None: pytest.skip('no Chromium on this machine: install it (apt-get install chromium) or set CHROMIUM to its path')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope='session')
+def serve():
+    "A function that serves a folder on loopback and gives its address."
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+    servers = []
+    def start(folder):
+        servers.append(http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Handler, directory=folder)))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f'http://127.0.0.1:{servers[-1].server_port}/'
+    yield start
+    for s in servers: s.shutdown()

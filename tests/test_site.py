@@ -1,0 +1,319 @@
+"The site: what build_site.py mends in notebooks, and the built pages in a real browser."
+import importlib.util, json, os, re, subprocess, sys
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT/'tools'))
+yaml = pytest.importorskip('yaml', reason="the site's tools are not installed: pip install -e '.[dev]'")
+import build_site as bs
+
+MB = 1_000_000
+needs_tools = pytest.mark.skipif(any(importlib.util.find_spec(m) is None for m in ('nbdev', 'smalldocs')), reason="nbdev or smalldocs is not installed: pip install -e '.[dev]'")
+
+
+def md(text): return dict(cell_type='markdown', metadata={}, source=text)
+def code(text, picture=False):
+    out = [dict(output_type='display_data', data={'image/jpeg': 'AAAA'}, metadata={})] if picture else []
+    return dict(cell_type='code', id='c0de', metadata={}, source=text, outputs=out)
+
+
+# ---------------------------------------------------------------- what is mended before smalldocs reads a notebook
+
+@pytest.mark.parametrize('cell,below,cap,alt', [
+    ('#| fig-cap: "A *leaf*"\nplot()', 'Text.', 'A leaf', 'A leaf'),
+    ('#| fig-cap: A leaf\n#| fig-alt: A green leaf with two spots\nplot()', 'Text.', 'A leaf', 'A green leaf with two spots'),
+    ('plot()', '*Toy leaves: what is `seen`.*\n\nMore.', 'Toy leaves: what is seen.', 'Toy leaves: what is seen.'),
+    ("plot(title='Rehearsal leaves, resnet18')", 'Text.', None, 'Rehearsal leaves, resnet18'),
+    ("plot(title=f'Toy leaves, {names[\"a\"]}: loss')", 'Text.', None, 'Toy leaves, …: loss'),
+    ("plot(); ax.set_title('Published counts, by species'); ax.legend(title='a legend')", 'Text.', None, 'Published counts, by species')])
+def test_alternative_text(cell, below, cap, alt):
+    cells = [code(cell, picture=True), md(below)]
+    bs.caption_pictures(cells, 'x.ipynb')
+    opts, source = bs.options(cells[0])
+    assert (opts.get('fig-cap'), opts['fig-alt']) == (cap, alt) and source.startswith('plot(')
+    assert bs.text_of(cells[1]) == ('More.' if below.startswith('*Toy') else below)    # a caption is not said twice
+
+
+def test_a_picture_without_words_ends_the_build():
+    with pytest.raises(bs.SiteError, match=r'x\.ipynb, cell c0de: .*fig-alt'): bs.caption_pictures([code('plot()', picture=True), md('Text.')], 'x.ipynb')
+    bs.caption_pictures([code('print(1)'), md('Text.')], 'x.ipynb')
+
+
+def test_cross_references():
+    cells = [md('See @fig-a, @fig-b and @eq-loss; not `@fig-c`, nor me@fig-d.org.'), md('![One](a.png){#fig-a}'), code('#| label: fig-b\n#| fig-cap: Two\nplot()', True),
+             md('$$ x^2 $$ {#eq-loss}'), md('## Why {#sec-why}\n\nAs @sec-why says.')]
+    bs.cross_reference(cells, 'x.ipynb')
+    assert bs.text_of(cells[0]) == 'See [Figure 1](#fig-a), [Figure 2](#fig-b) and [Equation 1](#eq-loss); not `@fig-c`, nor me@fig-d.org.'
+    assert '![Figure 1: One](a.png){#fig-a}' in bs.text_of(cells[1]) and bs.options(cells[2])[0]['fig-cap'] == 'Figure 2: Two'
+    assert r'\tag{1}' in bs.text_of(cells[3]) and '{#eq-loss}' in bs.text_of(cells[3]) and '[Why](#sec-why)' in bs.text_of(cells[4])
+    with pytest.raises(bs.SiteError, match='@fig-nowhere'): bs.cross_reference([md('See @fig-nowhere.')], 'x.ipynb')
+
+
+@needs_tools
+def test_references_reach_what_they_name_and_callouts_stand_out(tmp_path):
+    cells = [md('See @fig-a, @fig-b, @eq-loss and @sec-why.'), md('![One](a.svg){#fig-a}'), code('#| label: fig-b\n#| fig-cap: Two\nplot()', True),
+             md('$$ x^2 $$ {#eq-loss}'), md('## Why {#sec-why}\n\n::: {.callout-warning}\n## Mind\nA *trap*.\n:::')]
+    bs.caption_pictures(cells, 'index.ipynb')
+    bs.cross_reference(cells, 'index.ipynb')
+    (tmp_path/'index.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
+    (tmp_path/'a.svg').write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (tmp_path/'_quarto.yml').write_text('project: {type: website}\nwebsite: {title: T}\n')
+    page = (bs.render(tmp_path)/'index.html').read_text()
+    for name, text in {'fig-a': 'Figure 1', 'fig-b': 'Figure 2', 'eq-loss': 'Equation 1', 'sec-why': 'Why'}.items():
+        assert re.search(rf'<a href="#{name}"[^>]*>{text}</a>', page) and page.count(f' id="{name}"') == 1, name
+    assert '<figcaption>Figure 2: Two</figcaption>' in page and 'Figure 1: One</figcaption>' in page and 'callout-warning' in page and '<em>trap</em>' in page
+    (tmp_path/'index.ipynb').write_text(json.dumps(dict(cells=[md('[gone](nowhere.ipynb)')], metadata={}, nbformat=4, nbformat_minor=5)))
+    with pytest.raises(bs.SiteError, match='broken link nowhere.ipynb'): bs.render(tmp_path)
+
+
+def test_saved_plots_stay_sharp_and_photographs_small():
+    import base64, io
+    from PIL import Image, ImageDraw
+    import execute_book as eb
+    def saved(image):
+        raw = io.BytesIO(); image.save(raw, 'PNG')
+        kind, data = eb.compact(base64.b64encode(raw.getvalue()).decode())
+        return kind, Image.open(io.BytesIO(data)).convert('RGB')
+    plot = Image.new('RGBA', (300, 200), (0, 0, 0, 0))
+    ImageDraw.Draw(plot).line([(0, 0), (299, 199)], fill='black', width=2)
+    kind, back = saved(plot)
+    assert kind == 'image/png' and sorted(c for _, c in back.getcolors()) == [(0, 0, 0), (255, 255, 255)]    # no smear around a line, white behind
+    assert saved(Image.effect_noise((300, 200), 80).convert('RGBA'))[0] == 'image/jpeg'
+
+
+def test_terms_are_linked_once_and_only_in_prose():
+    terms = bs.glossary_terms('## AUROC {#auroc}\n\nA chance. More.\n\n## Twin network {#twin}\n<!-- in the text: twin network, twins -->\n\nOne network, twice.\n')
+    assert terms == {'auroc': ('A chance.', ['AUROC']), 'twin': ('One network, twice.', ['twin network', 'twins'])}
+    cells = [md('# The AUROC\n\n`AUROC` and "AUROC" and [AUROC](x.html) and $AUROC$\n\n| AUROC |\n\n```\nAUROC\n```\n\nThe AUROC of twins.'), md('AUROC, Twin networks and a twin network')]
+    bs.link_terms(cells, terms)
+    assert bs.text_of(cells[0]).endswith('The [AUROC](glossary.qmd#auroc){.term title="A chance."} of [twins](glossary.qmd#twin){.term title="One network, twice."}.')
+    assert bs.text_of(cells[0]).count('glossary.qmd') == 2 and bs.text_of(cells[1]) == 'AUROC, Twin networks and a twin network'
+    by_hand = [md('[ranking](glossary.qmd#auroc) and AUROC')]
+    bs.link_terms(by_hand, terms)
+    assert bs.text_of(by_hand[0]) == '[ranking](glossary.qmd#auroc) and AUROC'
+
+
+def test_every_term_of_the_glossary_has_a_place():
+    text = (ROOT/'nbs/glossary.qmd').read_text(encoding='utf-8')
+    terms = bs.glossary_terms(text)
+    assert len(terms) == len(re.findall(r'^## ', text, flags=re.M)) and all(said for said, _ in terms.values())
+    titles = [t.lower() for t in re.findall(r'^## (.+?) \{', text, flags=re.M)]
+    assert titles == sorted(titles)
+    forms = [f.lower() for _, fs in terms.values() for f in fs]
+    assert len(forms) == len(set(forms))
+
+
+@pytest.mark.parametrize('git_url,links', [('', 1), ('https://github.com/a-name/plantnb', 3), ('https://example.org/plantnb', 1)])
+def test_source_and_colab_only_for_a_public_repository(git_url, links):
+    text = bs.text_of(bs.page_links('00_data.ipynb', dict(git_url=git_url, branch='main')))
+    assert text.count('<a ') == links and 'href="notebooks/00_data.ipynb" download' in text
+    if links == 3: assert 'colab.research.google.com/github/a-name/plantnb/blob/main/nbs/00_data.ipynb' in text
+
+
+@pytest.mark.parametrize('path', sorted((ROOT/'nbs').glob('*.ipynb')), ids=lambda p: p.stem)
+def test_first_cells_and_imports_are_as_nbdev_wants_them(path):
+    import ast
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    assert re.fullmatch(r'# [^\n]+(\n+> [^\n]+)?', ''.join(cells[0]['source']).strip()), 'nbdev drops what the first cell holds beside title and description'
+    mixed = []
+    for cell in cells if any('#| default_exp' in ''.join(c['source']) for c in cells) else []:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] != 'code' or re.search(r'^#\|\s*export|^[%!]|nbdev_export\(\)', source, flags=re.M): continue
+        nodes = list(ast.walk(ast.parse(source)))
+        if any(isinstance(n, (ast.Import, ast.ImportFrom)) for n in nodes) and any(isinstance(n, (ast.Expr, ast.Assign)) for n in nodes): mixed.append(cell['id'])
+    assert not mixed, 'imports in cells of their own: building the documentation runs every cell that has one'
+
+
+def test_the_sidebar_names_every_chapter():
+    config = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
+    listed = list(bs.sidebar_files(config['website']['sidebar']['contents']))
+    assert len(listed) == len(set(listed)) and {p.name for p in (ROOT/'nbs').glob('*.ipynb') if not p.name.startswith('000_')} <= set(listed)
+    assert (ROOT/'nbs/_quarto.yml').resolve() == ROOT/'_quarto.yml'    # where Quarto and nbdev look
+
+
+def test_something_else_in_the_way_is_left_alone(tmp_path):
+    (tmp_path/'thesis.txt').write_text('the only copy')
+    ran = subprocess.run([sys.executable, ROOT/'tools/build_site.py', '--out', tmp_path], capture_output=True, text=True)
+    assert ran.returncode == 1 and 'no site' in ran.stderr and len(ran.stderr.splitlines()) == 1 and (tmp_path/'thesis.txt').exists()
+
+
+# ---------------------------------------------------------------- the built site
+
+@pytest.fixture(scope='session')
+def site(tmp_path_factory):
+    "The site: built now, or the folder that PLANTNB_SITE names, so that what is published is what was tested."
+    if built := os.environ.get('PLANTNB_SITE'): return Path(built).resolve()
+    out = tmp_path_factory.mktemp('site')/'site'
+    ran = subprocess.run([sys.executable, ROOT/'tools/build_site.py', '--out', out], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    return out
+
+
+@pytest.fixture(scope='session')
+def pages(site): return {p.name: p.read_text(encoding='utf-8') for p in sorted(site.glob('*.html'))}
+
+
+@needs_tools
+def test_sizes(site, pages):
+    assert len(pages) == 1 + sum(not p.name.startswith('000_') for p in (ROOT/'nbs').glob('*.ipynb'))
+    assert sum(p.stat().st_size for p in site.rglob('*') if p.is_file()) < 12*MB and all(len(page.encode()) < MB for page in pages.values())
+
+
+@needs_tools
+def test_nothing_is_loaded_from_another_host_and_no_path_of_this_machine_is_told(site, pages):
+    for name, page in pages.items():
+        assert not re.findall(r'<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)="(?:https?:)?//', page), name
+        assert not re.findall(r'(?<![\w.:/~])/(?:home|root|tmp|mnt|work|Users)/\w\S*', re.sub(r'base64,[\w+/=]+', '', page)), name
+    loaded = {str(p.relative_to(site)): re.findall(r'(?:@import|url\()\s*["\']?(?:https?:)?//[^"\')]+', p.read_text(encoding='utf-8')) for p in site.rglob('*.css')}
+    assert not {k: v for k, v in loaded.items() if v}
+
+
+@needs_tools
+def test_a_chapter_keeps_its_words_and_shows_its_code(pages):
+    "What the notebook says is on its page: its opening list, API tables with docments, folded plumbing, saved outputs."
+    page = pages['baseline.html']
+    assert 'You will see' in page and 'survives being stopped' in page
+    assert 'id="make_body"' in page and 'class="api"' in page and 'ImageNet weights; False gives random ones' in page
+    assert '<summary>Source: make_body</summary>' in page and '<details open="" class="code-fold">' in page and 'nbdev_export' not in page
+    assert 'class="math' in pages['siamese.html'] and 'site_libs/katex/katex.min.js' in pages['siamese.html'] and 'katex' not in page
+    assert 'class="term"' in page and 'href="notebooks/01_baseline.ipynb"' in page
+
+
+# ---------------------------------------------------------------- in a browser
+
+@pytest.fixture(scope='session')
+def base(site, serve): return serve(site)
+
+
+@pytest.fixture
+def page(chromium, base):
+    "A page that remembers what went wrong on it, in `page.faults`."
+    context = chromium.new_context(viewport=dict(width=1400, height=900))
+    page = context.new_page()
+    page.faults = []
+    page.on('console', lambda m: page.faults.append(m.text) if m.type in ('error', 'warning') else None)
+    page.on('pageerror', lambda e: page.faults.append(str(e)))
+    page.on('requestfailed', lambda r: page.faults.append(f'failed: {r.url}'))
+    page.on('response', lambda r: page.faults.append(f'{r.status}: {r.url}') if r.status >= 400 else None)
+    page.on('request', lambda r: None if r.url.startswith((base, 'data:', 'blob:')) else page.faults.append(f'left loopback: {r.url}'))
+    yield page
+    context.close()
+
+
+@needs_tools
+def test_every_page_opens_cleanly_with_every_picture(page, pages, base):
+    for name in pages:
+        page.goto(base + name, wait_until='networkidle')
+        assert page.title().strip() and page.locator('main h1').count() == 1, name
+        broken = page.eval_on_selector_all('img', 'all => all.filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.outerHTML.slice(0, 120))')
+        wordless = page.eval_on_selector_all('main img, main svg:not([aria-hidden])', "all => all.filter(i => (i.getAttribute('alt') || i.getAttribute('aria-label') || '').trim().length < 8).map(i => i.outerHTML.slice(0, 120))")
+        assert (name, broken, wordless, page.faults) == (name, [], [], [])
+    assert page.goto(base + 'siamese.html', wait_until='networkidle') and page.locator('.katex').count() > 3 and page.locator('.katex-error').count() == 0
+
+
+@needs_tools
+def test_every_internal_link_leads_somewhere(page, pages, base, site):
+    ids, dead = {}, []
+    for name in pages:
+        page.goto(base + name)
+        ids[name] = set(page.eval_on_selector_all('[id]', 'all => all.map(e => e.id)'))
+        pages_links = page.eval_on_selector_all('a[href]', "all => all.map(a => [a.getAttribute('href'), a.href])")
+        for raw, url in pages_links:
+            if not url.startswith(base) or raw == '': continue
+            file, _, place = url.removeprefix(base).partition('#')
+            dead += [] if (site/(file or 'index.html')).is_file() else [(name, raw)]
+            if place: dead.append((name, raw, file or 'index.html', place))
+    dead = [d for d in dead if len(d) == 2 or d[3] not in ids.get(d[2], ())]
+    assert dead == []
+
+
+@needs_tools
+def test_search_finds_siamese(page, base):
+    page.goto(base + 'index.html')
+    page.fill('.smalldocs-search input', 'siamese')
+    first = page.locator('.search-result').first
+    first.wait_for(state='visible')
+    assert 'Siamese' in first.inner_text() and page.locator('.search-result mark').count() > 0
+    box = page.locator('.smalldocs-search-results').bounding_box()
+    assert box['width'] > 400 and page.evaluate('([x, y]) => !!document.elementFromPoint(x, y).closest(".smalldocs-search-results")', [box['x'] + box['width'] - 20, box['y'] + 30])
+    first.click()
+    page.wait_for_url('**/siamese.html*')
+    assert page.faults == []
+
+
+def contrast(a, b):
+    "WCAG's contrast of two colours written as rgb(r, g, b)."
+    def light(color):
+        rgb = [int(float(v))/255 for v in re.findall(r'[\d.]+', color)[:3]]
+        return sum(w*(v/12.92 if v <= .03928 else ((v + .055)/1.055)**2.4) for w, v in zip((.2126, .7152, .0722), rgb))
+    hi, lo = sorted((light(a), light(b)), reverse=True)
+    return (hi + .05)/(lo + .05)
+
+
+@needs_tools
+@pytest.mark.parametrize('start', ['light', 'dark'])
+def test_the_theme_switch_works_is_kept_and_both_themes_can_be_read(chromium, base, start):
+    context = chromium.new_context(viewport=dict(width=1400, height=900), color_scheme=start)
+    page = context.new_page()
+    color = lambda sel, what: page.eval_on_selector(sel, f'e => getComputedStyle(e).{what}')
+    seen = {}
+    page.goto(base + 'baseline.html', wait_until='networkidle')
+    for n in range(2):
+        dark = page.evaluate("document.documentElement.classList.contains('quarto-dark')")
+        ground = color('body', 'backgroundColor')
+        seen[dark] = ground
+        for sel in ('main p', 'main h2', 'main a.term', '.sidebar-link', '.sidebar-link.active', '#TOC a', 'main pre code', 'details summary', 'figcaption, main td', '.page-links a'):
+            assert contrast(color(sel, 'color'), ground) >= 4.5, (sel, dark)
+        if n == 0:
+            page.locator('.quarto-color-scheme-toggle').locator('visible=true').first.click()
+            page.wait_for_function(f"document.documentElement.classList.contains('quarto-dark') !== {str(dark).lower()}")
+    assert set(seen) == {True, False} and contrast(seen[True], seen[False]) > 10
+    page.goto(base + 'index.html', wait_until='networkidle')
+    assert page.evaluate("document.documentElement.classList.contains('quarto-dark')") == (start == 'light'), 'the choice is kept on the next page'
+    context.close()
+
+
+CUT = """width => [...document.querySelectorAll('main *')].filter(e => {
+  const box = e.getBoundingClientRect()
+  if (!box.width || (box.right <= width + 1 && box.left >= -1) || e.closest('.katex-mathml')) return false
+  for (let a = e; a.tagName !== 'MAIN'; a = a.parentElement) if (['auto', 'scroll'].includes(getComputedStyle(a).overflowX)) return false
+  return true
+}).map(e => e.outerHTML.slice(0, 80))"""   # what sticks out of the window and cannot be scrolled to
+
+
+@needs_tools
+@pytest.mark.parametrize('width', [400, 1400])
+def test_pages_hold_at(page, pages, base, width):
+    page.set_viewport_size(dict(width=width, height=850))
+    for name in pages:
+        page.goto(base + name, wait_until='networkidle')
+        assert page.evaluate('Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)') <= width, f'{name} scrolls sideways at {width} px'
+        cut = page.evaluate(CUT, width)
+        assert (name, cut) == (name, [])
+    sidebar = page.locator('#quarto-sidebar')
+    if width == 400:
+        assert page.evaluate("document.querySelector('#quarto-sidebar').getBoundingClientRect().right") <= 0
+        page.locator('.quarto-btn-toggle').first.click()
+        page.wait_for_function("document.querySelector('#quarto-sidebar').getBoundingClientRect().left >= 0")
+        sidebar.get_by_text('02 Siamese').click()
+        page.wait_for_url('**/siamese.html')
+    else: assert sidebar.is_visible() and page.locator('#quarto-margin-sidebar').is_visible()
+
+
+@needs_tools
+def test_the_landing_page_has_a_picture_and_three_doors_on_its_first_screen(page, base):
+    page.goto(base + 'index.html', wait_until='networkidle')
+    assert page.locator('main figure img').first.bounding_box()['y'] < 400
+    doors = page.locator('.doors li')
+    assert doors.count() == 3 and all(box['y'] + box['height'] < 900 for box in (doors.nth(i).bounding_box() for i in range(3)))
+    doors.nth(2).click()
+    page.wait_for_url('**/predict.html')
+
+
+@needs_tools
+def test_a_notebook_can_be_downloaded(page, base):
+    page.goto(base + 'data.html')
+    with page.expect_download() as caught: page.locator('.page-links a').first.click()
+    nb = json.loads(Path(caught.value.path()).read_text(encoding='utf-8'))
+    assert caught.value.suggested_filename == '00_data.ipynb' and nb == json.loads((ROOT/'nbs/00_data.ipynb').read_text(encoding='utf-8'))
