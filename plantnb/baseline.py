@@ -140,7 +140,7 @@ def go_on(self:KeepBest):
     self.start = len(self.history)
     self._load('last')
 
-# %% ../nbs/01_baseline.ipynb #8c6cb3e7
+# %% ../nbs/01_baseline.ipynb #4594e0c1
 def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
                    model:nn.Module, # input -> (n, 1) logit
                    loss:callable=None, # default: binary cross-entropy of the logit
@@ -149,7 +149,8 @@ def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
                   )->Learner: # ready for `fit`
     "A fastai Learner with the article's loss and optimiser, and the metrics above."
     adam = partial(OptimWrapper, opt=torch.optim.Adam)
-    return Learner(dls, model, loss_func=loss or BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(truth), lr=lr, cbs=NewDraw())
+    how = dict(loss_func=loss or BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(truth))
+    return Learner(dls, model, lr=lr, cbs=NewDraw(), **how)
 
 # %% ../nbs/01_baseline.ipynb #4dc9a9a3
 class NewDraw(Callback):
