@@ -327,6 +327,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'plantnb.predict': { 'plantnb.predict.Predictor': ('predict.html#predictor', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.__init__': ('predict.html#predictor.__init__', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor._adapted': ('predict.html#predictor._adapted', 'plantnb/predict.py'),
+                                 'plantnb.predict.Predictor._shots_rule': ('predict.html#predictor._shots_rule', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor._verdicts': ('predict.html#predictor._verdicts', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.embed': ('predict.html#predictor.embed', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.predict': ('predict.html#predictor.predict', 'plantnb/predict.py'),

@@ -196,9 +196,9 @@ def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, s
     generalise.loso_table(found.pop('loso')).to_csv(out/'models/best/history.csv', index=False)
     return found
 
-# %% ../nbs/a3_cli.ipynb #8289cacc
+# %% ../nbs/a3_cli.ipynb #aedc57d5
 def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings of the manifest's leaves
-               rule:dict, # from `fit_rule`
+               rule:dict, shots:callable, # from `train_model`
                manifest:pd.DataFrame, out:Path, settings:dict, # of the run
               )->None:
     "The checkpoint: weights, references, and how a logit becomes a verdict."
@@ -209,6 +209,8 @@ def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings
         size=256, **{k: settings[k] for k in ('combine', 'how', 'seed')}, epochs=settings['epochs'].get(name), best_epoch=getattr(model, 'best_epoch', None),
         species=sorted(set(manifest.species[manifest.split == 'train'])), versions=versions(),
         rule={**rule, 'references': manifest.filename.iloc[rows].tolist()})
+    few = {f'{prefix}{k}': (k, labels) for k in (1, 5, 20) for prefix,labels in (('', LABELS), ('healthy-', LABELS[:1]))}
+    if shots: config['shots'] = {shot: shots(*asked) for shot,asked in few.items()}
     references = [torch.from_numpy(a[rows]) for a in (z, baseline.targets(manifest))] if rows else [None, None]
     nets.checkpoint_save(model, out/'models'/name, config, *references)
 
@@ -231,7 +233,7 @@ def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
             references.append(drawn)
     return scores, references, evaluation.pair_metrics(model, z, manifest, seed=settings['seed'])
 
-# %% ../nbs/a3_cli.ipynb #63079d91
+# %% ../nbs/a3_cli.ipynb #87556bed
 def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
                out:Path, settings:dict, resume:bool, # of the run
                tell:callable, # is told each step
@@ -241,7 +243,7 @@ def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
     scores, references, pairs = [], [], {}
     for name in [*MODELS, *(['best'] if settings['recipe'] == 'best' else [])]:
         found = train_model(name, body, z, manifest, out, settings, resume, tell)
-        save_model(name, found['model'], found['z'], found['rule'], manifest, out, settings)
+        save_model(name, **found, manifest=manifest, out=out, settings=settings)
         s, r, pairs[name] = score_model(name, **found, manifest=manifest, settings=settings)
         scores += s
         references += r

@@ -322,23 +322,24 @@ def with_head(best:Best, # shared
     other._modules = {**best._modules, 'head': head.to(best.spread.device)}
     return other
 
-# %% ../nbs/05_generalise.ipynb #21aabda9
+# %% ../nbs/05_generalise.ipynb #84a7a6c7
 def rule_for_shots(models:dict, # {species: a model that has not seen it}
                    views:dict, # {view: (n, d) embeddings}
                    manifest:pd.DataFrame, # n rows
                    k:int, labels:tuple, # leaves of each label
                    seed:int=0, draws:int=3, # of the leaves
                   )->dict: # scale, bias, threshold: see `calibrate`
-    "How log-odds become a verdict when k leaves a label of the species are known, from species that were left out."
+    "How log-odds become a verdict when k leaves a label of the species are known, from species that were left out; 0.5 if all are too small."
     y, parts = targets(manifest), []
     for (species, model),(view, z),draw in itertools.product(models.items(), views.items(), range(draws)):
         own = manifest[manifest.species == species]
-        shots = draw_shots(own, pd.Series('pool', own.index), k, labels, seed, draw)
-        rest = own.index[~leaf_names(own).isin(leaf_names(shots))]
+        role = reference_pool(own)
+        shots, rest = draw_shots(own, role, k, labels, seed, draw), own.index[role == 'query']
+        if set(shots.label) != set(labels): continue
         e = adapt(model, z[rest], z[shots.index], y[shots.index], (None, None, None))
         parts.append(pd.DataFrame(dict(e=e, y=y[rest], species=f'{species} {view}')))
-    d = pd.concat(parts)
-    return calibrate(d.e, d.y, d.species)
+    d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
+    return calibrate(d.e, d.y, d.species) if d.y.nunique() == 2 else dict(scale=1., bias=0., threshold=.5)
 
 # %% ../nbs/05_generalise.ipynb #5c1957cb
 def fit_best(body:Body, # frozen

@@ -128,7 +128,7 @@ def folder_summary(
         rows.append(dict(folder=str(folder), **n, failed=int((inside.error != '').sum()), share=share, low=low, high=high))
     return pd.DataFrame(rows, columns=['folder', *LABELS, 'failed', 'share', 'low', 'high'])
 
-# %% ../nbs/07_predict.ipynb #18eae0c9
+# %% ../nbs/07_predict.ipynb #0017bcd2
 @patch
 def references(self:Predictor,
     healthy:list, # photographs and folders of healthy leaves of your species
@@ -143,7 +143,7 @@ def references(self:Predictor,
     for error in [*t.error, *(e for _,errors in read for e in errors)]:
         if error: raise PlantnbError(f'reference leaves: {error}')
     if not len(found['healthy']): raise PlantnbError('reference leaves: no healthy ones; name at least one healthy leaf')
-    if not len(found['diseased']) and self.model.references is None:
+    if not len(found['diseased']) and self.model.references is None and 'shots' not in self.config:
         raise PlantnbError('reference leaves: this model needs diseased ones too; name at least one, or use a twin')
     return dict(z=np.concatenate([z for z,_ in read]), labels=(t.label == 'diseased').values.astype(float), filenames=t.filename.tolist())
 
@@ -158,12 +158,23 @@ def few_leaves_head(
     fit = LogisticRegression(C=.1, class_weight='balanced', max_iter=500).fit(z/spread, labels)
     return lambda q: fit.decision_function(q/spread)
 
-# %% ../nbs/07_predict.ipynb #01e5604e
+# %% ../nbs/07_predict.ipynb #c8b478c8
+@patch
+def _shots_rule(self:Predictor, labels):
+    "The rule that was fitted for as many references of a label, or for the nearest number below."
+    alone = not labels.any()
+    fitted = {int(k.removeprefix('healthy-')): rule for k,rule in self.config['shots'].items() if k.startswith('healthy-') == alone}
+    have = int(min((labels == label).sum() for label in ((0,) if alone else (0, 1))))
+    return fitted[max([k for k in fitted if k <= have], default=min(fitted))]
+
 @patch
 def _adapted(self:Predictor, z, references):
     "Log-odds (n,) centred by the user's references, and the rule that goes with them."
     own, labels = references['z'], references['labels']
     both, how = labels.any(), self.rule['aggregate']
+    if 'shots' in self.config:
+        odds = self.model.few(own, labels)(z) if both else evidence(self.model, z) - evidence(self.model, own).mean()
+        return odds, self._shots_rule(labels)
     refs = (own, labels) if self.twin and both else (None, None)
     known = lambda q: self.rule['scale']*evidence(self.model, q, *refs, aggregate=how)
     new = few_leaves_head(own, labels) if both and not self.twin else lambda q: 0.
