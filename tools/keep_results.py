@@ -1,9 +1,12 @@
 """Keep what a finished run measured, without a photograph, in results/.
 
     plantnb_run --train ../shared/leaves/plantvillage --test ../shared/leaves/field --out runs/real
-    python tools/keep_results.py runs/real rehearsal       writes results/rehearsal/
+    python tools/keep_results.py runs/real rehearsal       writes results/rehearsal/ and adds to results/field_log.csv
+
+The log has a line for every time the species kept for testing were scored, so that nobody, we least of all, can choose by them unseen.
 """
-import json, os, platform, shutil, subprocess, sys
+import datetime, json, os, platform, shutil, subprocess, sys
+import pandas as pd
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +21,8 @@ def commit():
 def command(config):
     "The command line that the settings of a run come from."
     sources = '' if config['leaves'] == 'Toy leaves' else f" --train {config['train']} --test {config['test']} --out runs/real"
-    return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']} --protocols {' '.join(config['protocols'])}"
+    recipe = ' --recipe best' if config.get('recipe') == 'best' else ''
+    return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']}{recipe} --protocols {' '.join(config['protocols'])}"
 
 
 def keep(run, out):
@@ -32,4 +36,20 @@ def keep(run, out):
     for history in sorted(run.glob('models/*/history.csv')): shutil.copy(history, out/f'{history.parent.name}.csv')
 
 
-if __name__ == '__main__': keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])
+def log(run, path):
+    "Adds the figures of every model and protocol on the unseen species to the log, once."
+    config, metrics = (json.loads((run/f'{name}.json').read_text()) for name in ('config', 'metrics'))
+    old = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    rows = []
+    for model,protocols in metrics.items():
+        for protocol,groups in protocols.items():
+            if protocol == 'pairs' or 'unseen' not in groups or 'queries' in protocol: continue
+            for species,found in groups['unseen']['per_species'].items():
+                rows.append(dict(date=datetime.date.today().isoformat(), commit=commit(), command=command(config), model=model, protocol=protocol, species=species,
+                                 **{name: round(found[name]['value'], 4) for name in ('auroc', 'balanced_accuracy', 'ece')}))
+    pd.concat([old, pd.DataFrame(rows)]).drop_duplicates(ignore_index=True).to_csv(path, index=False)
+
+
+if __name__ == '__main__':
+    keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])
+    if sys.argv[2] == 'rehearsal': log(Path(sys.argv[1]), ROOT/'results/field_log.csv')
