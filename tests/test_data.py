@@ -1,6 +1,7 @@
 "Manifests, duplicates, splits and preparing, on tiny pictures; the real rehearsal leaves where they are."
-import shutil, subprocess, sys
+import os, shutil, subprocess, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 
@@ -364,3 +365,62 @@ def test_rehearsal_manifest(rehearsal):
 def test_rehearsal_field_manifest(rehearsal):
     m, skipped = make_manifest(rehearsal/'field', decode=False)
     assert m.groupby('species').size().to_dict() == {'cotton':746, 'mango':1100} and set(m.genus) == {'gossypium', 'mangifera'}
+
+
+# --- many photographs
+
+@pytest.fixture(scope='module')
+def large(tmp_path_factory):
+    "A few photographs that are worth a process: 1500 x 1000."
+    root = tmp_path_factory.mktemp('large')
+    return tree(root/'train', ('oak',), 6, size=(1500, 1000)), tree(root/'test', ('yew',), 3, first=1000, size=(1000, 1500))
+
+def written(out): return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob('*')) if p.is_file()}
+
+def test_processes_write_what_one_process_writes(large, tmp_path, monkeypatch):
+    import torch # the process that asks has it, those that work do not
+    prepare(*large, tmp_path/'one', workers=1)
+    prepare(*large, tmp_path/'threads', workers=3)
+    monkeypatch.setattr(data, 'PROCESSES_FROM', 0)
+    prepare(*large, tmp_path/'processes', workers=2)
+    assert written(tmp_path/'one') == written(tmp_path/'threads') == written(tmp_path/'processes')
+    assert data._map_processes(eval, ['[m for m in ("torch", "fastai", "matplotlib") if m in __import__("sys").modules]']*3, 2) == [[]]*3
+
+def test_a_notebook_or_script_without_a_guard_may_ask(large, tmp_path):
+    "What asks is not run again in the processes."
+    script = tmp_path/'script.py'
+    script.write_text(f'from plantnb import data\ndata.PROCESSES_FROM = 0\nprint("once")\nm = data.prepare({str(large[0])!r}, {str(large[1])!r}, {str(tmp_path/"out")!r}, workers=2)\nprint(len(m))')
+    ran = subprocess.run([sys.executable, script], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ['once', '27']
+
+def test_killed_while_preparing_and_started_again(large, tmp_path):
+    whole, out = tmp_path/'whole', tmp_path/'out'
+    prepare(*large, whole, workers=1)
+    code = f'from plantnb import data; data.PROCESSES_FROM = 0; data.prepare({str(large[0])!r}, {str(large[1])!r}, {str(out)!r}, workers=2)'
+    for n in (1, 5, 12):
+        p = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, stderr=subprocess.DEVNULL)
+        while p.poll() is None and len(list(out.glob('t*/img*.jpg'))) < n: time.sleep(.002)
+        p.kill(); p.wait()
+        assert all(f.read_bytes() == (whole/f.relative_to(out)).read_bytes() for f in out.glob('t*/img*.jpg'))
+    (out/'train'/'.img0.jpg.1').write_bytes(b'half')
+    prepare(*large, out, workers=1)
+    assert written(out) == written(whole)
+
+def test_room_is_said_and_looked_at_before_preparing(sides, tmp_path, monkeypatch):
+    said = []
+    prepare(*sides, tmp_path/'out', tell=said.append)
+    assert said == [next(s for s in said if s.startswith('72 photographs to prepare: needs about 2.8 MB on disk'))]
+    said.clear(); prepare(*sides, tmp_path/'out', tell=said.append)
+    assert said == []
+    monkeypatch.setattr(data.shutil, 'disk_usage', lambda p: SimpleNamespace(free=2_000_000))
+    with pytest.raises(PlantnbError, match='72 photographs to prepare: needs about 2.8 MB on disk, 2.0 MB free; make room'): prepare(*sides, tmp_path/'full')
+    assert not list((tmp_path/'full').glob('*/img*'))
+
+def test_doubtful_pears_are_left_out_or_kept(tmp_path):
+    for i in (113, 114, 115, 160, 170, 171): picture(tmp_path/'a'/f'pear_h{i}.JPG', seed=i); picture(tmp_path/'a'/f'pear_d{i}.JPG', seed=1000+i)
+    tree(tmp_path/'b', ('yew',), 4, first=2000)
+    m = prepare(tmp_path/'b', tmp_path/'a', tmp_path/'out')
+    skipped = pd.read_csv(tmp_path/'out'/'skipped.csv')
+    assert (m.species == 'pear').sum() == 9 and skipped.filename.tolist() == ['pear_h115.JPG', 'pear_h160.JPG', 'pear_h170.JPG']
+    m = prepare(tmp_path/'b', tmp_path/'a', tmp_path/'out', doubtful=True)
+    assert (m.species == 'pear').sum() == 12 and (m.label[m.species == 'pear'] == 'healthy').sum() == 6

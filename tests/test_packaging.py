@@ -22,7 +22,8 @@ def exported(path): return [source(c) for c in CELLS[path] if c['cell_type'] == 
 
 
 @pytest.mark.parametrize('modules,heavy', [
-    ('data', 'torch fastai timm sklearn matplotlib imagehash'), ('toy', 'torch fastai timm sklearn matplotlib'), ('cli', 'torch fastai timm sklearn matplotlib'),
+    ('data', 'torch fastai timm sklearn matplotlib imagehash joblib'), ('sources', 'torch fastai timm sklearn matplotlib pooch requests tqdm joblib'),
+    ('toy', 'torch fastai timm sklearn matplotlib'), ('cli', 'torch fastai timm sklearn matplotlib'),
     ('nets', 'fastai matplotlib'), ('predict', 'fastai matplotlib sklearn')])
 def test_imports_stay_light(modules, heavy):
     code = f'import sys, plantnb.{modules}; print(*(m for m in {heavy.split()} if m in sys.modules))'

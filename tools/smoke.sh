@@ -14,11 +14,14 @@ expect() { # exit code, then the command
 
 where=$("$bin/python" -c 'import plantnb; print(plantnb.__file__)')
 echo "plantnb from ${where%/plantnb/__init__.py}"
-for command in plantnb_run plantnb_predict; do
+for command in plantnb_run plantnb_fetch plantnb_predict; do
   expect 0 "$bin/$command" --help
   "$bin/python" -X importtime "$bin/$command" --help 2>&1 >/dev/null | grep -Eq '\| *(torch|fastai)$' && fail "$command --help imports torch or fastai"
   expect 2 "$bin/$command" --no-such-option
 done
+
+expect 0 "$bin/plantnb_fetch" all --show
+cat out.txt
 
 echo "plantnb_run ${SMOKE_RUN:=--epochs 1 --pairs 200}"
 "$bin/plantnb_run" --out run $SMOKE_RUN
