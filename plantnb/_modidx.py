@@ -68,6 +68,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'plantnb.cli.run_models': ('a3_cli.html#run_models', 'plantnb/cli.py'),
                              'plantnb.cli.save_model': ('a3_cli.html#save_model', 'plantnb/cli.py'),
                              'plantnb.cli.say': ('a3_cli.html#say', 'plantnb/cli.py'),
+                             'plantnb.cli.score_left_out': ('a3_cli.html#score_left_out', 'plantnb/cli.py'),
                              'plantnb.cli.score_model': ('a3_cli.html#score_model', 'plantnb/cli.py'),
                              'plantnb.cli.step_rates': ('a3_cli.html#step_rates', 'plantnb/cli.py'),
                              'plantnb.cli.toy_sources': ('a3_cli.html#toy_sources', 'plantnb/cli.py'),

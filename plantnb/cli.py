@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'ARTICLE', 'FORMATS', 'arg', 'user_errors', 'say', 'one_line',
            'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates', 'cnn_pairs', 'plan', 'quiet_bars',
-           'train_article', 'train_model', 'save_model', 'score_model', 'run_models', 'embed_leaves', 'toy_sources',
-           'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article', 'plantnb_run', 'plantnb_fetch',
-           'plantnb_predict']
+           'train_article', 'train_model', 'save_model', 'score_model', 'score_left_out', 'run_models', 'embed_leaves',
+           'toy_sources', 'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article', 'plantnb_run',
+           'plantnb_fetch', 'plantnb_predict']
 
 # %% ../nbs/a3_cli.ipynb #f499ffff
 import json, os, sys, time, warnings
@@ -64,19 +64,19 @@ def one_line(
     told = f'{e.filename}: {e.strerror}' if isinstance(e, OSError) and e.filename and e.strerror else str(e)
     return ' '.join(told.split()) or type(e).__name__
 
-# %% ../nbs/a3_cli.ipynb #76534bb8
+# %% ../nbs/a3_cli.ipynb #0c7ee298
 MODELS = 'baseline', 'twin_cnn', 'twin_resnet'
 EPOCHS = dict(zip(MODELS, (5, 5, 4)))
 RECIPES = 'article', 'best'
 PROTOCOLS = 'zero-shot', '5-shot'
 
-def parse_protocol(name:str # `zero-shot`, `K-shot` or `healthy-K-shot`
-                  )->tuple: # (k, healthy_only); (0, False) for zero-shot
+def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot` or `loso`
+                  )->tuple: # (k, healthy_only); (0, False) for zero-shot and loso
     "What a protocol's name asks for; raises `PlantnbError` for one that is not known."
     k, healthy = name.removeprefix('healthy-').removesuffix('-shot'), name.startswith('healthy-')
-    if name == 'zero-shot': return 0, False
+    if name in ('zero-shot', 'loso'): return 0, False
     if name.endswith('-shot') and k.isdigit() and int(k) > 0: return int(k), healthy
-    raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, 5-shot or healthy-5-shot, with any number")
+    raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, loso, 5-shot or healthy-5-shot, with any number")
 
 # %% ../nbs/a3_cli.ipynb #7364d78e
 def versions()->dict: # name -> version
@@ -162,18 +162,19 @@ def quiet_bars():
 
 def _tell(start, text): print(f'[{int(time.time() - start)//60:3d}:{int(time.time() - start) % 60:02d}] {text}', flush=True)
 
-# %% ../nbs/a3_cli.ipynb #161440c6
+# %% ../nbs/a3_cli.ipynb #70ac85cd
 def train_article(name:str, # baseline, twin_cnn or twin_resnet
                   body, z:np.ndarray, # frozen, and its embeddings of the manifest's leaves
                   manifest:pd.DataFrame, out:Path, # from `prepare`, and where the run is
                   settings:dict, # of the run
                   resume:bool, # go on from the last saved epoch
+                  folder:Path, # gets history.csv and training/
                  )->tuple: # (model, (n, d) embeddings by the model)
     "Trains one of the article's three models, or goes on with it."
     import torch
     from plantnb import baseline, nets, siamese, twin_resnet
     how = dict(epochs=settings['epochs'][name], seed=settings['seed'], resume=resume)
-    folder, device = out/'models'/name, nets.default_device()
+    device = nets.default_device()
     if name == 'baseline': return baseline.fit_baseline(body, z, manifest, folder, **how)[0], z
     how['combine'] = settings['combine']
     if name == 'twin_cnn':
@@ -182,20 +183,22 @@ def train_article(name:str, # baseline, twin_cnn or twin_resnet
     model, _ = twin_resnet.fit_twin_resnet(body, z, manifest, folder, **how)
     with torch.inference_mode(): return model, model.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
 
-# %% ../nbs/a3_cli.ipynb #c3bba7b4
+# %% ../nbs/a3_cli.ipynb #e3bb9a2a
 def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_article`; also best
                 tell:callable, # is told each step
+                folder:Path=None, # gets history.csv and training/; default: that of the model
                )->dict: # model, z (its embeddings), rule, shots (None, or the rule when a few leaves are known; see `k_shot`)
     "Trains a model and finds the rule that makes a verdict of its logit."
     from plantnb import evaluation, generalise
+    folder = folder or out/'models'/name
     if name != 'best':
         tell(f'{name}: train {settings["epochs"][name]} epochs')
-        model, own = train_article(name, body, z, manifest, out, settings, resume)
+        model, own = train_article(name, body, z, manifest, out, settings, resume, folder)
         return dict(model=model, z=own, rule=evaluation.fit_rule(model, own, manifest, seed=settings['seed']), shots=None)
-    workers = max(1, min(8, (os.cpu_count() or 1) - 1))
+    workers = min(8, os.cpu_count() or 1)
     found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell, workers=workers)
-    (out/'models/best').mkdir(parents=True, exist_ok=True)
-    generalise.loso_table(found.pop('loso')).to_csv(out/'models/best/history.csv', index=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    generalise.loso_table(found.pop('loso')).to_csv(folder/'history.csv', index=False)
     return found
 
 # %% ../nbs/a3_cli.ipynb #aedc57d5
@@ -235,7 +238,24 @@ def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
             references.append(drawn)
     return scores, references, evaluation.pair_metrics(model, z, manifest, seed=settings['seed'])
 
-# %% ../nbs/a3_cli.ipynb #87556bed
+# %% ../nbs/a3_cli.ipynb #c3e2378d
+def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, tell:callable # as for `train_model`
+                  )->list: # scores rows of protocol `loso`, a table a species
+    "Every training species scored by a model, and a rule, that have not seen it."
+    from plantnb import evaluation
+    rows, scores = np.flatnonzero(manifest.split != 'test'), []
+    lab = manifest.iloc[rows].reset_index(drop=True)
+    both = lab.groupby('species').label.nunique() == 2
+    for species in both.index[both]:
+        tell(f'{name}: leave {species} out')
+        part = lab.assign(split=lab.split.where(lab.species != species, 'test'))
+        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, out/'models'/name/'loso'/species)
+        scored = evaluation.zero_shot(found['model'], found['z'], part, found['rule'], name, settings['seed'])
+        scored = scored[scored.split == 'test'].assign(protocol='loso')
+        scores.append(scored.assign(split=scored.filename.map(lab.set_index('filename').split)))
+    return scores
+
+# %% ../nbs/a3_cli.ipynb #b05e9586
 def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
                out:Path, settings:dict, resume:bool, # of the run
                tell:callable, # is told each step
@@ -249,6 +269,8 @@ def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
         s, r, pairs[name] = score_model(name, **found, manifest=manifest, settings=settings)
         scores += s
         references += r
+        if 'loso' in settings['protocols'] and name != 'twin_cnn':
+            scores += score_left_out(name, body, z, manifest, out, settings, resume, tell)
     scores = pd.concat(scores, ignore_index=True)
     scores.to_csv(out/'scores.csv', index=False)
     pd.concat(references, ignore_index=True).to_csv(out/'references.csv', index=False)
@@ -375,7 +397,7 @@ def _add_to_report(report, table, backbone):
     page = report.read_text(encoding='utf8')
     report.write_text(page.replace('</h1>', f'</h1>{section}', 1), encoding='utf8')
 
-# %% ../nbs/a3_cli.ipynb #fac039e3
+# %% ../nbs/a3_cli.ipynb #3c2f97ed
 @call_parse
 @user_errors
 def plantnb_run(
@@ -388,7 +410,7 @@ def plantnb_run(
     epochs:int=None, # for all three models; default: 4 for the pretrained twin, 5 for the others
     pairs:int=None, # pairs an epoch for the article's CNN; default: as many as training leaves, at least 1000
     seed:int=0, # of everything that is drawn by chance
-    protocols:arg(str, 'zero-shot, K-shot, healthy-K-shot; default: zero-shot 5-shot', nargs='+')=None,
+    protocols:arg(str, 'zero-shot, K-shot, healthy-K-shot, loso; default: zero-shot 5-shot', nargs='+')=None,
     recipe:arg(str, "article: its three models; best: chapter 05's recipe beside them", choices=RECIPES)='article',
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
     how:str='crop', # photographs to squares: crop, pad or squash
