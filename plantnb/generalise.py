@@ -420,10 +420,10 @@ class Cosine(nn.Module):
     "Ten times the cosine of two embeddings of length 1: about the size of a logit."
     def forward(self, a, b): return 10*(a*b).sum(1, keepdim=True) # ((n, d), (n, d)) -> (n, 1)
 
-# %% ../nbs/05_generalise.ipynb #647a932a
+# %% ../nbs/05_generalise.ipynb #4cbd17ac
 def fit_metric_head(views:list, # (n, d) embeddings of the same leaves, one for each way they are shown
                     manifest:pd.DataFrame, # n rows: `species`, `label`
-                    loss:str='supcon', # one of `LOSSES`
+                    loss:str='contrastive', # one of `LOSSES`
                     pairs:callable=cell_pairs, # or `label_pairs`
                     size:int=32, each:int=8, # numbers in the new embedding, leaves of a cell in a batch
                     steps:int=300, lr:float=1e-3, seed:int=0, # of Adam
