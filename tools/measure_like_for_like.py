@@ -1,19 +1,19 @@
 """Chapters 04 and 05: twins and baselines with the same references, the same information and the same queries, leaf by leaf, on PlantVillage
 species that were left out; field/ is not used.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_like_for_like.py RUN      about 15 minutes on 2 cores
+    PLANTNB_LEAVES=../shared/leaves python tools/measure_like_for_like.py RUN      about 5 minutes on a quiet core
 
 writes results/like_for_like.csv (a row a way, view and species) and results/like_for_like_paired.csv (who wins, by how much, and is it more than
 chance). RUN is the folder of a `plantnb_run` on the rehearsal leaves; with `--recipe best` the recipe of chapter 05 takes part.
 
-One species is left out; everything is trained five times on the splits `train` (and `valid`, which chooses epochs) of the others. Then 100 draws of
+One species is left out; everything is trained five times on the split `train` of the others, as chapters 01 and 03 do, to the last epoch. Then 100 draws of
 five healthy and five diseased leaves of the species, at most one photograph of a leaf, shared by all ways; all photographs of a drawn leaf leave the
 queries. Every way gets its threshold in the same manner: `valid` leaves of the other species, with references from their `train` leaves.
 """
-import sys, tempfile
+import sys
 import numpy as np, pandas as pd, torch
-from fastai.callback.progress import ProgressCallback
-from fastai.learner import defaults
+import torch.nn.functional as F
+from fastai.torch_core import set_seed
 from pathlib import Path
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
@@ -22,12 +22,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
 from keep_results import commit
 from measure_metric_heads import by_product
-from plantnb.baseline import embed_once, fit_baseline, targets
+from plantnb.baseline import cell_weights, embed_once, targets
 from plantnb.data import read_manifest
 from plantnb.evaluation import adapt, calibrate, draw_shots, fit_rule, leaf_names, one_a_leaf
 from plantnb.generalise import embed_composites, fit_head, fit_metric_head, sign_test
-from plantnb.nets import Best, StagePool, evidence, make_body, probability
-from plantnb.twin_resnet import fit_twin_resnet
+from plantnb.loaders import draw_pairs
+from plantnb.nets import Baseline, Best, EveryPair, StagePool, Twin, evidence, make_body, make_combine, probability
+from plantnb.siamese import twin_loss
 
 SEEDS, DRAWS, K = 5, 100, 5
 CONTENDERS = 'twin', 'metric head', 'recipe'
@@ -74,17 +75,44 @@ def untrained(views, m):
             'logistic head on the ten': Way(views, lambda q, s, y: adapt(None, q, s, y, (None, None, views['as photographed'][m.split == 'train'])), ('5-shot',))}
 
 
-def trained(body, views, m, seed, folder):
+def learn_head(z, m, seed, epochs=5):
+    "The article's baseline as `fit_baseline` trains it, its last epoch: a balanced draw, batches of 64, Adam."
+    set_seed(seed)
+    y, rows, weights, rng = torch.from_numpy(targets(m)), np.flatnonzero(m.split == 'train'), cell_weights(m[m.split == 'train']), np.random.default_rng(seed)
+    head = torch.nn.Linear(z.shape[1], 1)
+    adam = torch.optim.Adam(head.parameters(), 1e-3)
+    for b in np.array_split(rng.choice(rows, epochs*max(4000, len(rows)), p=weights), epochs*max(4000, len(rows))//64):
+        adam.zero_grad()
+        F.binary_cross_entropy_with_logits(head(z[b]).flatten(), y[b]).backward()
+        adam.step()
+    return head.requires_grad_(False)
+
+def learn_twin(z, m, seed, epochs=4, n=2000):
+    "The pretrained twin as `fit_twin_resnet` trains it, its last epoch: balanced pairs, every pair of a batch, Adam with a small step."
+    set_seed(seed)
+    train = m[m.split == 'train'].reset_index()
+    y, rows, twin = torch.from_numpy(targets(train)), train['index'].to_numpy(), Twin(torch.nn.Linear(z.shape[1], 32), make_combine())
+    adam, model = torch.optim.Adam(twin.parameters(), 1e-4), EveryPair(twin)
+    for epoch in range(epochs):
+        for b in np.array_split(draw_pairs(train, n, np.random.default_rng([seed, epoch]))[0], -(-n//64)):
+            adam.zero_grad()
+            twin_loss(model((z[rows[b[:, 0]]], z[rows[b[:, 1]]])), y[b]).backward()
+            adam.step()
+    return by_product(twin.requires_grad_(False))
+
+
+def trained(body, views, m, seed):
     "Ways that learned from the other species."
     photo, y, train = views['as photographed'], targets(m), (m.split == 'train').to_numpy()
-    model, _ = fit_baseline(body, photo, m, folder/'baseline', seed=seed)
+    model = Baseline(body)
+    model.head = learn_head(torch.from_numpy(photo), m, seed)
     head, rule = (lambda q: evidence(model, q)), fit_rule(model, photo, m, seed)
     ways = {'trained head, zero-shot': Way(views, lambda q, s, y: head(q), rule=rule), 'trained head, centred': Way(views, centred(head))}
-    twin, _ = fit_twin_resnet(body, photo, m, folder/'twin', seed=seed)
+    twin = learn_twin(torch.from_numpy(photo), m, seed)
     metric = fit_metric_head([photo[train]], m[train], seed=seed)
-    for name,twin,layer in (('twin', by_product(twin), twin.path[1]), ('metric head', by_product(metric), metric.path)):
+    for name,twin,layer in (('twin', twin, twin.path), ('metric head', by_product(metric), metric.path)):
         z = {view: layer(torch.from_numpy(e)).detach().cpu().numpy() for view,e in views.items()}
-        ways.update(compare(name, twin, z, fit_rule(twin, z['as photographed'], m, seed), y))
+        ways.update(compare(name, twin, z, fit_rule(twin, z['as photographed'], m, seed, sizes=(20,), draws=3), y))
     return ways
 
 def compare(name, twin, z, rule, y):
@@ -124,7 +152,7 @@ def scored(way, protocol, view, m, draws):
     return np.array(out)
 
 
-def paired(found, draws=2000):
+def paired(found, draws=1000):
     "Every contender against every other way: mean gain, its interval over draws and seeds of these species, and over species as well."
     rng = np.random.default_rng(0)
     for (protocol, view, a, b) in sorted({(p, v, a, b) for p,v,a in found for q,w,b in found if (p, v) == (q, w) and a in CONTENDERS and a != b}):
@@ -141,9 +169,8 @@ def paired(found, draws=2000):
 
 
 def main(run):
-    defaults.callbacks = [cb for cb in defaults.callbacks if cb is not ProgressCallback]
     m = read_manifest(run/'manifest.csv').query('split != "test"').reset_index(drop=True)
-    body, files, folder = make_body(), [run/f for f in m.filename], Path(tempfile.mkdtemp())
+    body, files = make_body(), [run/f for f in m.filename]
     views = {'as photographed': embed_once(body, files, run/'embeddings'), 'judge grounds': embed_composites(body, files, m, 'judge', run/'embeddings')}
     deep, found, rows = StagePool(body), {}, []
     best = all(any((run/'embeddings').glob(f'*{deep.tag}-256-crop{family}*')) for family in ('.', '-train', '-judge'))
@@ -154,7 +181,7 @@ def main(run):
     for species in sorted(m.species.unique()):
         known = m.assign(split=m.split.where(m.species != species, 'test'))
         fixed = {**untrained(views, known), **(recipe(body, deep_views, [deep_views['as photographed'], on_train], known) if best else {})}
-        by_seed = [trained(body, views, known, seed, folder/f'{species}{seed}') for seed in range(SEEDS)]
+        by_seed = [trained(body, views, known, seed) for seed in range(SEEDS)]
         for protocol in ('5-shot', 'healthy-5-shot'):
             draws = list(draws_of(m[m.species == species], protocol))
             for name in [*fixed, *by_seed[0]]:
