@@ -169,7 +169,7 @@ def paired(found, draws=1000):
 
 
 def main(run):
-    m = read_manifest(run/'manifest.csv').query('split != "test"').reset_index(drop=True)
+    m = read_manifest(run/'manifest.csv').query('split in ["train", "valid"]').reset_index(drop=True)
     body, files = make_body(), [run/f for f in m.filename]
     views = {'as photographed': embed_once(body, files, run/'embeddings'), 'judge grounds': embed_composites(body, files, m, 'judge', run/'embeddings')}
     deep, found, rows = StagePool(body), {}, []

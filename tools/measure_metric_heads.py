@@ -89,7 +89,7 @@ def compared(table, draws=2000):
 
 def main(run):
     defaults.callbacks = [cb for cb in defaults.callbacks if cb is not ProgressCallback]
-    m = read_manifest(run/'manifest.csv').query('split != "test"').reset_index(drop=True)
+    m = read_manifest(run/'manifest.csv').query('split in ["train", "valid"]').reset_index(drop=True)
     body, files, rows = make_body(), [run/f for f in m.filename], []
     photo = embed_once(body, files, run/'embeddings')
     sets = {'mean of the last layer': ([photo], {'as photographed': photo, 'judge grounds': embed_composites(body, files, m, 'judge', run/'embeddings')})}
@@ -100,9 +100,9 @@ def main(run):
         sets['several depths, other grounds'] = [photo, z['train']], {'as photographed': photo, 'judge grounds': z['judge']}
     else: print('no features of several depths in this run: they are left out')
     for features,(train, judge) in sets.items():
-        plain, probed, learn = len(train) == 1, m[m.split.isin(['train', 'held'])], m.split == 'train'
+        plain, learn = len(train) == 1, m.split == 'train'
         z = judge['as photographed']
-        known = lambda way, seed, e: rows.append(dict(features=features, way=way, seed=seed, species='', view='', species_known=species_known(e[probed.index], probed)))
+        known = lambda way, seed, e: rows.append(dict(features=features, way=way, seed=seed, species='', view='', species_known=species_known(e, m)))
         known('all numbers', 0, z)
         known('32 principal components', 0, PCA(32, random_state=0).fit(z[learn]).transform(z))
         ways = {'logistic head': logistic, **({'twin': twin} if plain else {}), **{f'{loss}, {pairs}': metric(loss, pairs) for loss,pairs in METRIC}}
