@@ -89,20 +89,23 @@ def compared(table, draws=2000):
 
 def main(run):
     defaults.callbacks = [cb for cb in defaults.callbacks if cb is not ProgressCallback]
-    m = read_manifest(run/'manifest.csv').query('split in ["train", "valid"]').reset_index(drop=True)
+    m = read_manifest(run/'manifest.csv').query('split != "test"').reset_index(drop=True)
     body, files, rows = make_body(), [run/f for f in m.filename], []
     photo = embed_once(body, files, run/'embeddings')
-    sets = {'mean of the last layer': ([photo], {'as photographed': photo, 'judge grounds': embed_composites(body, files, m, 'judge', run/'embeddings')})}
+    sets = {'mean of the last layer': (m, [photo], {'as photographed': photo, 'judge grounds': embed_composites(body, files, m, 'judge', run/'embeddings')})}
     deep = StagePool(body)
     if all(any((run/'embeddings').glob(f'*{deep.tag}-256-crop{family}*')) for family in ('.', '-train', '-judge')):
-        z = {family: embed_composites(body, files, m, family, run/'embeddings', deep) for family in ('train', 'judge')}
+        lab = m[m.split != 'held'].reset_index(drop=True) # whose composites the recipe stores
+        files = [run/f for f in lab.filename]
+        z = {family: embed_composites(body, files, lab, family, run/'embeddings', deep) for family in ('train', 'judge')}
         photo = embed_once(body, files, run/'embeddings', features=deep)
-        sets['several depths, other grounds'] = [photo, z['train']], {'as photographed': photo, 'judge grounds': z['judge']}
+        sets['several depths, other grounds'] = lab, [photo, z['train']], {'as photographed': photo, 'judge grounds': z['judge']}
     else: print('no features of several depths in this run: they are left out')
-    for features,(train, judge) in sets.items():
+    for features,(m, train, judge) in sets.items():
         plain, learn = len(train) == 1, m.split == 'train'
+        probed = m[learn | (m.split == ('held' if plain else 'valid'))]
         z = judge['as photographed']
-        known = lambda way, seed, e: rows.append(dict(features=features, way=way, seed=seed, species='', view='', species_known=species_known(e, m)))
+        known = lambda way, seed, e: rows.append(dict(features=features, way=way, seed=seed, species='', view='', species_known=species_known(e[probed.index], probed)))
         known('all numbers', 0, z)
         known('32 principal components', 0, PCA(32, random_state=0).fit(z[learn]).transform(z))
         ways = {'logistic head': logistic, **({'twin': twin} if plain else {}), **{f'{loss}, {pairs}': metric(loss, pairs) for loss,pairs in METRIC}}
