@@ -15,7 +15,6 @@ import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from fastai.torch_core import set_seed
 from pathlib import Path
-from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 ROOT = Path(__file__).parents[1]
@@ -34,9 +33,13 @@ SEEDS, DRAWS, K = 5, 100, 5
 CONTENDERS = 'twin', 'metric head', 'recipe'
 
 
-def prototype(q, s, y): return cdist(q, s[y == 0].mean(0)[None])[:, 0] - cdist(q, s[y == 1].mean(0)[None])[:, 0] if y.any() else cdist(q, s.mean(0)[None])[:, 0]
+def distances(q, s): return np.sqrt(np.maximum((q*q).sum(1)[:, None] + (s*s).sum(1) - 2*q@s.T, 0)) # (n, d), (m, d) -> (n, m)
 
-def nearest(q, s, y): return cdist(q, s[y == 0]).min(1) - (cdist(q, s[y == 1]).min(1) if y.any() else 0)
+def nearest(q, s, y):
+    d = distances(q, s)
+    return d[:, y == 0].min(1) - (d[:, y == 1].min(1) if y.any() else 0)
+
+def prototype(q, s, y): return nearest(q, np.stack([s[y == label].mean(0) for label in np.unique(y)]), np.unique(y))
 
 def centred(head):
     "What a trained head says, less the middle of what it says of the references."
@@ -70,9 +73,9 @@ def untrained(views, m):
     "Ways that need the references and no training: features standardised by the training leaves."
     z = views['as photographed'][m.split == 'train']
     mean, spread = z.mean(0), z.std(0) + 1e-2
-    z = {view: (e - mean)/spread for view,e in views.items()}
+    z, two = {view: (e - mean)/spread for view,e in views.items()}, np.stack([mean + z.std(0), mean - z.std(0)]) # two rows with the mean and spread of all
     return {'prototype': Way(z, prototype), 'nearest neighbour': Way(z, nearest),
-            'logistic head on the ten': Way(views, lambda q, s, y: adapt(None, q, s, y, (None, None, views['as photographed'][m.split == 'train'])), ('5-shot',))}
+            'logistic head on the ten': Way(views, lambda q, s, y: adapt(None, q, s, y, (None, None, two)), ('5-shot',))}
 
 
 def learn_head(z, m, seed, epochs=5):
@@ -106,8 +109,8 @@ def trained(body, views, m, seed):
     photo, y, train = views['as photographed'], targets(m), (m.split == 'train').to_numpy()
     model = Baseline(body)
     model.head = learn_head(torch.from_numpy(photo), m, seed)
-    head, rule = (lambda q: evidence(model, q)), fit_rule(model, photo, m, seed)
-    ways = {'trained head, zero-shot': Way(views, lambda q, s, y: head(q), rule=rule), 'trained head, centred': Way(views, centred(head))}
+    said, first = {view: evidence(model, z)[:, None] for view,z in views.items()}, lambda q: q[:, 0]
+    ways = {'trained head, zero-shot': Way(said, lambda q, s, y: first(q), rule=fit_rule(model, photo, m, seed)), 'trained head, centred': Way(said, centred(first))}
     twin = learn_twin(torch.from_numpy(photo), m, seed)
     metric = fit_metric_head([photo[train]], m[train], seed=seed)
     for name,twin,layer in (('twin', twin, twin.path), ('metric head', by_product(metric), metric.path)):
