@@ -423,7 +423,7 @@ class Cosine(nn.Module):
     "Ten times the cosine of two embeddings of length 1: about the size of a logit."
     def forward(self, a, b): return 10*(a*b).sum(1, keepdim=True) # ((n, d), (n, d)) -> (n, 1)
 
-# %% ../nbs/05_generalise.ipynb #4cbd17ac
+# %% ../nbs/05_generalise.ipynb #8e5a7804
 def fit_metric_head(views:list, # (n, d) embeddings of the same leaves, one for each way they are shown
                     manifest:pd.DataFrame, # n rows: `species`, `label`
                     loss:str='contrastive', # one of `LOSSES`
@@ -435,7 +435,7 @@ def fit_metric_head(views:list, # (n, d) embeddings of the same leaves, one for 
     if loss not in LOSSES: raise PlantnbError(f"loss '{loss}' is not known; take one of {', '.join(LOSSES)}")
     cell, x = cells(manifest).repeat(len(views)), torch.from_numpy(np.concatenate(views))
     if not all(len(rows) for rows in pairs(cell.unique())):
-        raise PlantnbError('no pairs to learn a distance from: healthy and diseased leaves of one species, and a second species, are needed')
+        raise PlantnbError('no pairs to learn a distance from: healthy and diseased leaves of one species, and a second one, are needed')
     set_seed(seed)
     mean, spread, n = x.mean(0), x.std(0) + 1e-3, each*len(cell.unique())
     x, (criterion, mine) = (x - mean)/spread, LOSSES[loss](pairs)
