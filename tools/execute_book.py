@@ -38,19 +38,17 @@ def as_a_screen_shows(text):
     return '\n'.join(line.lstrip('█') for line in lines if not re.match(r'(Epoch \d+/\d+ :|█*\s*\|[█-]+\|)', line))
 
 
-def is_plot(image): return image.convert('L').histogram()[255] > .4*image.width*image.height   # a plot is mostly white
-
-
 def compact(png):
-    "A PNG, base64, as its smallest worthy kind, on white: 64 colours for a plot, whose lettering JPEG smears, JPEG for the rest; the PNG if none is smaller."
+    "A PNG, base64, as its smallest worthy kind, on white: 64 colours for a plot, whose lettering JPEG smears, JPEG where that is much smaller; the PNG if none is smaller."
     from PIL import Image
     raw = base64.b64decode(png)
     image = Image.open(io.BytesIO(raw)).convert('RGBA')
     page = Image.new('RGBA', image.size, 'white')
     page.alpha_composite(image)
-    page, out = page.convert('RGB'), io.BytesIO()
-    if is_plot(page): kind = 'image/png'; page.quantize(64, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
-    else: kind = 'image/jpeg'; page.save(out, 'JPEG', quality=QUALITY, optimize=True)
+    page, few_colours, jpeg = page.convert('RGB'), io.BytesIO(), io.BytesIO()
+    page.quantize(64, dither=Image.Dither.NONE).save(few_colours, 'PNG', optimize=True)
+    page.save(jpeg, 'JPEG', quality=QUALITY, optimize=True)
+    kind, out = ('image/png', few_colours) if few_colours.tell() < 1.5*jpeg.tell() else ('image/jpeg', jpeg)
     return (kind, out.getvalue()) if out.tell() < len(raw) else ('image/png', raw)
 
 
