@@ -401,7 +401,8 @@ def test_a_full_disk_is_one_line_and_what_came_is_kept(tmp_path, server, publish
 
 def test_ctrl_c_is_one_line(tmp_path, server, published):
     server.slow = .05
-    p = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', '--table', published, wait=False)
+    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) # a shell starts what runs in the background deaf to ctrl-c
+    p = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', '--table', published, wait=False, preexec_fn=listening)
     while not server.asked: time.sleep(.01)
     p.send_signal(signal.SIGINT)
     assert p.wait() == 1 and p.stderr.read() == 'plantnb_fetch: stopped\n'
