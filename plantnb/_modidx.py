@@ -301,6 +301,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.nets.Baseline.forward': ('baseline.html#baseline.forward', 'plantnb/nets.py'),
                               'plantnb.nets.Best': ('generalise.html#best', 'plantnb/nets.py'),
                               'plantnb.nets.Best.__init__': ('generalise.html#best.__init__', 'plantnb/nets.py'),
+                              'plantnb.nets.Best.adapted': ('generalise.html#best.adapted', 'plantnb/nets.py'),
                               'plantnb.nets.Best.few': ('generalise.html#best.few', 'plantnb/nets.py'),
                               'plantnb.nets.Body': ('baseline.html#body', 'plantnb/nets.py'),
                               'plantnb.nets.Body.__init__': ('baseline.html#body.__init__', 'plantnb/nets.py'),

@@ -397,7 +397,7 @@ def _add_to_report(report, table, backbone):
     page = report.read_text(encoding='utf8')
     report.write_text(page.replace('</h1>', f'</h1>{section}', 1), encoding='utf8')
 
-# %% ../nbs/a3_cli.ipynb #3c2f97ed
+# %% ../nbs/a3_cli.ipynb #beb908ab
 @call_parse
 @user_errors
 def plantnb_run(
@@ -423,8 +423,8 @@ def plantnb_run(
     for p in protocols: parse_protocol(p)
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
     settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
-        combine=combine, how=how, protocols=protocols, pairs=pairs, epochs={name: epochs or default for name,default in EPOCHS.items()})
-    if doubtful: settings['doubtful'] = True
+        combine=combine, how=how, protocols=protocols, pairs=pairs, epochs={name: epochs or default for name,default in EPOCHS.items()},
+        **({'doubtful': True} if doubtful else {}))
     report = run(train, test, out, settings, resume, partial(_tell, start))
     if data: print(beside_article(out).to_string(index=False))
     print(f'report: {report}')

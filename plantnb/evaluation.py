@@ -275,7 +275,7 @@ def _few_head(z, y, z_train):
     fit = LogisticRegression(C=.1, class_weight='balanced', max_iter=500, tol=1e-8).fit((z-mean)/sd, y)
     return lambda q: fit.decision_function((q-mean)/sd)
 
-# %% ../nbs/04_evaluation.ipynb #66ab7510
+# %% ../nbs/04_evaluation.ipynb #a0a25aa5
 def adapt(
     model, # a baseline or a twin
     z:np.ndarray, # (n, d) embeddings of leaves of one species
@@ -286,8 +286,8 @@ def adapt(
 )->np.ndarray: # (n,) log-odds, centred by the references
     "What the model says of leaves of one species, given a few of them with labels"
     ref_z,ref_y,z_train = train
+    if hasattr(model, 'adapted'): return model.adapted(z, shots, labels) # starts from what it knows: needs no centring
     if labels.any():
-        if hasattr(model, 'few'): return model.few(shots, labels)(z) # starts from what it knows: needs no centring
         if is_twin(model): f = lambda q: evidence(model, q, shots, labels, aggregate)
         else: f = _few_head(shots, labels, z_train)
         own = f(shots); return f(z) - (own[labels==1].mean()+own[labels==0].mean())/2

@@ -8,10 +8,11 @@ __all__ = ['GROUNDS', 'VERSION', 'LOSSES', 'otsu', 'leaf_index', 'leaf_mask', 'c
            'sign_test', 'with_head', 'rule_for_shots', 'fit_best', 'cells', 'cell_pairs', 'label_pairs', 'CellTriplets',
            'Unit', 'Cosine', 'fit_metric_head', 'species_known', 'erase_leaf', 'swap_ground']
 
-# %% ../nbs/05_generalise.ipynb #0b0b9313
+# %% ../nbs/05_generalise.ipynb #662bc3c5
 import itertools
 import numpy as np, pandas as pd, torch
 from copy import copy
+from functools import cache
 
 from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
@@ -213,7 +214,7 @@ class LeafPool:
         leaves = self.cells[species, label]
         return lambda rng: leaves[rng.integers(len(leaves))]
 
-# %% ../nbs/05_generalise.ipynb #cfb6e1ac
+# %% ../nbs/05_generalise.ipynb #316386f4
 VERSION = 1 # of the drawing: part of a store's name
 
 class Composites(torch.utils.data.Dataset):
@@ -221,17 +222,16 @@ class Composites(torch.utils.data.Dataset):
     def __init__(self, files, manifest, family, pool, seed=0, size=256, how='crop'):
         self.files, self.cells = list(files), list(zip(manifest.species, manifest.label))
         self.grounds, self.pool, self.seed, self.size, self.how = GROUNDS[family], pool, seed, size, how
-        self.keys = [sha256_of(f) for f in self.files]
     def __len__(self): return len(self.files)
     def __getitem__(self, i):
-        rng = np.random.default_rng([self.seed, int(self.keys[i][:12], 16)])
+        rng = np.random.default_rng([self.seed, int(sha256_of(self.files[i])[:12], 16)])
         photograph = load_leaf(self.files[i], self.size, self.how)
         leaf = cut_out(photograph)
         if leaf is None: picture = relight(rng, photograph)
         else: picture = composite(rng, leaf, self.grounds, self.pool.any, self.pool.like(*self.cells[i]), self.size)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
-# %% ../nbs/05_generalise.ipynb #c9142a78
+# %% ../nbs/05_generalise.ipynb #e49eb5b7
 def embed_composites(body:Body, # frozen
                      files:list, # photographs of leaves on a plain ground
                      manifest:pd.DataFrame, # a row a file: `species`, `label`
@@ -244,10 +244,8 @@ def embed_composites(body:Body, # frozen
     "Embeddings of every leaf on another ground; only those that the store does not hold are drawn and computed."
     features = features or pooled(body)
     path = Path(store)/f'{body_key(body)}{getattr(features, "tag", "")}-{size}-{how}-{family}{VERSION}-{seed}.safetensors'
-    def compute(rows):
-        pool = LeafPool(files, manifest, seed=seed, size=size, how=how)
-        pictures = Composites(files, manifest, family, pool, seed, size, how)
-        return embed_dataset(features, torch.utils.data.Subset(pictures, rows), **kwargs)
+    pictures = cache(lambda: Composites(files, manifest, family, LeafPool(files, manifest, seed=seed, size=size, how=how), seed, size, how))
+    compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(pictures(), rows), **kwargs)
     return stored(path, [sha256_of(f) for f in files], compute)
 
 # %% ../nbs/05_generalise.ipynb #2fb73bde
@@ -293,19 +291,16 @@ def leave_one_out_heads(train:dict, judge:dict, # {view: (n, d) embeddings} to l
     learn = lambda rows: fit_head([z[rows] for z in train.values()], manifest.iloc[rows], **kwargs)
     return leave_one_out(manifest, learn, lambda head, rows: {view: logits(head, z[rows]) for view,z in judge.items()})
 
-# %% ../nbs/05_generalise.ipynb #953bf4d0
+# %% ../nbs/05_generalise.ipynb #087b156f
 def loso_table(scores:pd.DataFrame, # from `leave_one_out`
                n_boot:int=200, seed:int=0, # bootstrap draws over leaves
               )->pd.DataFrame: # a row a view and species: auroc with low and high, balanced accuracy at logit 0, leaves
     "How well each species was told when it was left out, with 95 % intervals over its leaves."
     rows, rng = [], np.random.default_rng(seed)
     for (view, species),d in scores.groupby(['view', 'species'], sort=True):
-        y, x = targets(d) > 0, d.logit.to_numpy()
-        ill, well = x[y], x[~y]
-        draws = [auroc(np.r_[rng.choice(ill, len(ill)), rng.choice(well, len(well))], np.r_[np.ones(len(ill)), np.zeros(len(well))])
-                 for _ in range(n_boot)]
-        low, high = np.quantile(draws, (.025, .975))
-        rows.append(dict(view=view, species=species, auroc=auroc(x, y), low=low, high=high,
+        y, x = targets(d), d.logit.to_numpy()
+        found = interval(ranked_metrics(y, x, resample(y, np.arange(len(d)), n_boot, rng))[0])
+        rows.append(dict(view=view, species=species, auroc=found['value'], low=found['low'], high=found['high'],
                          balanced_accuracy=balanced_accuracy_at_half(x, y), leaves=len(d)))
     return pd.DataFrame(rows)
 

@@ -366,7 +366,7 @@ class Best(Baseline):
 
 BUILDERS['best'] = lambda config: Best(make_body(config['backbone'], pretrained=False))
 
-# %% ../nbs/05_generalise.ipynb #439e6c0c
+# %% ../nbs/05_generalise.ipynb #686220aa
 @patch
 def few(self:Best,
         z:np.ndarray, # (m, d) embeddings of a few leaves
@@ -387,3 +387,11 @@ def few(self:Best,
     *mix, bias = minimize(loss, np.zeros(len(z) + 1), jac=True, method='L-BFGS-B').x
     moved = x.T @ np.array(mix)/spread
     return lambda q: head(q) + q @ moved + bias
+
+@patch
+def adapted(self:Best,
+            z:np.ndarray, # (n, d) embeddings of leaves of one species
+            own:np.ndarray, labels:np.ndarray, # (m, d) and (m,) 1 = diseased: the leaves of it that are known
+           )->np.ndarray: # (n,) log-odds; with healthy leaves alone, beyond theirs
+    "What the model says once it knows a few leaves of the species."
+    return self.few(own, labels)(z) if labels.any() else evidence(self, z) - evidence(self, own).mean()

@@ -158,7 +158,7 @@ def few_leaves_head(
     fit = LogisticRegression(C=.1, class_weight='balanced', max_iter=500).fit(z/spread, labels)
     return lambda q: fit.decision_function(q/spread)
 
-# %% ../nbs/07_predict.ipynb #c8b478c8
+# %% ../nbs/07_predict.ipynb #805c2f4d
 @patch
 def _shots_rule(self:Predictor, labels):
     "The rule that was fitted for as many references of a label, or for the nearest number below."
@@ -172,9 +172,7 @@ def _adapted(self:Predictor, z, references):
     "Log-odds (n,) centred by the user's references, and the rule that goes with them."
     own, labels = references['z'], references['labels']
     both, how = labels.any(), self.rule['aggregate']
-    if 'shots' in self.config:
-        odds = self.model.few(own, labels)(z) if both else evidence(self.model, z) - evidence(self.model, own).mean()
-        return odds, self._shots_rule(labels)
+    if 'shots' in self.config: return self.model.adapted(z, own, labels), self._shots_rule(labels)
     refs = (own, labels) if self.twin and both else (None, None)
     known = lambda q: self.rule['scale']*evidence(self.model, q, *refs, aggregate=how)
     new = few_leaves_head(own, labels) if both and not self.twin else lambda q: 0.
