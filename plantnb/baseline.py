@@ -21,7 +21,7 @@ from .data import *
 from .nets import *
 from .loaders import *
 
-# %% ../nbs/01_baseline.ipynb #2d933f7a
+# %% ../nbs/01_baseline.ipynb #528a671a
 def _read_store(path:Path # a store, or nothing yet
                )->dict: # embedding by sha256
     "What a store holds."
@@ -31,7 +31,7 @@ def _read_store(path:Path # a store, or nothing yet
 def _write_store(path, rows):
     "All rows in one file."
     path.parent.mkdir(parents=True, exist_ok=True)
-    with aside(path) as file:
+    with write_whole(path) as file:
         save_file({'z': torch.from_numpy(np.stack(list(rows.values())))}, file, metadata={'sha256': json.dumps(list(rows))})
 
 # %% ../nbs/01_baseline.ipynb #fba73189
@@ -110,14 +110,14 @@ class KeepBest(Callback):
         self._save('last')
     def after_fit(self): self._load('best')
 
-# %% ../nbs/01_baseline.ipynb #a984e4c2
+# %% ../nbs/01_baseline.ipynb #915bc86a
 @patch
 def _save(self:KeepBest, which):
     "One file with the weights, the optimiser's state and the history so far; and history.csv for people."
     tensors = {f'model.{k}': v.contiguous() for k,v in self.model.state_dict().items()}
     tensors |= {f'opt.{k}': v.contiguous() for k,v in _flat_state(self.opt.opt).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
-    with aside(self.folder/f'{which}.safetensors') as file:
+    with write_whole(self.folder/f'{which}.safetensors') as file:
         save_file(tensors, file, metadata=dict(best=repr(self.best), best_epoch=str(self.best_epoch), history=json.dumps(self.history)))
     pd.DataFrame(self.history).to_csv(self.folder.parent/'history.csv', index=False)
 

@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['LABELS', 'COLUMNS', 'IMAGE_SUFFIXES', 'MIN_SIDE', 'BROKEN', 'GENUS', 'FAMILY', 'ALIASES', 'PLANTAEK', 'DOUBTFUL',
            'SHARES', 'PROCESSES_FROM', 'PlantnbError', 'rehearsal_leaves', 'open_leaf', 'square', 'load_leaf',
-           'species_name', 'genus', 'family', 'kin', 'read_label', 'parse_path', 'parse_plantaek', 'source_root',
-           'make_manifest', 'read_manifest', 'drop_duplicates', 'parse_shot', 'chain_shots', 'hash_leaves',
-           'cluster_leaves', 'find_leaves', 'split_manifest', 'check_room', 'size_words', 'prepare']
+           'species_name', 'genus', 'family', 'kin', 'read_label', 'parse_path', 'parse_plantaek', 'sha256_of',
+           'source_root', 'make_manifest', 'read_manifest', 'drop_duplicates', 'parse_shot', 'chain_shots',
+           'hash_leaves', 'cluster_leaves', 'find_leaves', 'split_manifest', 'check_room', 'size_words', 'write_whole',
+           'prepare']
 
-# %% ../nbs/00_data.ipynb #905372e0
+# %% ../nbs/00_data.ipynb #711dcd70
 import hashlib, json, os, re, shutil, struct, unicodedata, zlib
 import numpy as np, pandas as pd
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -277,16 +279,18 @@ def _map(f, items, workers=None, what=None):
     items = list(items)
     with ThreadPoolExecutor(_workers(workers)) as pool: return _shown(pool.map(f, items), len(items), what)
 
-# %% ../nbs/00_data.ipynb #f9bd44d4
-def _sha256(path):
+# %% ../nbs/00_data.ipynb #bf677b2f
+def sha256_of(path:str|Path # a file
+             )->str: # 64 hexadecimal digits
+    "The SHA-256 of a file."
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
-# %% ../nbs/00_data.ipynb #2b0d4e50
+# %% ../nbs/00_data.ipynb #10f4df32
 def _check(path, decode):
     "(sha256, None) of a photograph, (None, reason) of what is none."
     try:
         _decode(path, near=MIN_SIDE) if decode else _header(path).close()
-        return _sha256(path), None
+        return sha256_of(path), None
     except BROKEN as e: return None, _reason(e, path)
 
 # %% ../nbs/00_data.ipynb #63da2b7f
@@ -594,10 +598,20 @@ def _claim(out, key):
     for side in ('train', 'test'): (out/side).mkdir(parents=True, exist_ok=True)
     if not note.exists(): _write_text(note, json.dumps(dict(key=key, done=False)))
 
-# %% ../nbs/00_data.ipynb #8031bd9d
+# %% ../nbs/00_data.ipynb #97370831
+@contextmanager
+def write_whole(path:Path # where the file belongs
+               ): # a context that gives the path to write to
+    "Writes beside `path`, then renames onto it; a block that raises leaves `path` as it was."
+    beside = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally: beside.unlink(missing_ok=True)
+
+# %% ../nbs/00_data.ipynb #2099c99c
 def _write_text(path, text):
-    temp = path.with_name(f'.{path.name}.{os.getpid()}')
-    temp.write_text(text, encoding='utf-8'); temp.replace(path)
+    with write_whole(path) as file: file.write_text(text, encoding='utf-8')
 
 # %% ../nbs/00_data.ipynb #6781fb73
 def _gather(train, test, workers, doubtful):
@@ -614,7 +628,7 @@ def _gather(train, test, workers, doubtful):
     left.append(dropped[['filename', 'reason', 'side']])
     return kept, pd.concat(left, ignore_index=True)
 
-# %% ../nbs/00_data.ipynb #e7bd2bb0
+# %% ../nbs/00_data.ipynb #7cdcc48d
 PROCESSES_FROM = 100_000_000 # bytes of photographs that make it worth while to start processes, which takes a second or two
 
 def _write_photographs(m, out, size, how, workers, tell):
@@ -629,7 +643,7 @@ def _write_photographs(m, out, size, how, workers, tell):
     reasons = pd.Series(each(partial(_write_leaf, size=size, how=how), jobs, workers, 'preparing'), index=m.index, dtype=object)
     bad = m[reasons.notna()]
     m = m[reasons.isna()].rename(columns={'sha256':'original_sha256'})
-    m['sha256'] = _map(_sha256, [out/f for f in m.filename], workers)
+    m['sha256'] = _map(sha256_of, [out/f for f in m.filename], workers)
     return m.reset_index(drop=True), pd.DataFrame(dict(filename=bad.original, reason=reasons[reasons.notna()], side=bad.side))
 
 # %% ../nbs/00_data.ipynb #fae2bfcc

@@ -328,12 +328,12 @@ def _facts(path, sha256): s = path.stat(); return [s.st_size, s.st_mtime_ns, sha
 def _note(notes, name, path, sha256):
     with open(notes, 'a', encoding='utf-8') as f: f.write('\n' + json.dumps([name, *_facts(path, sha256)]))
 
-# %% ../nbs/a2_sources.ipynb #188666ec
+# %% ../nbs/a2_sources.ipynb #debe845c
 def _is_there(row, target, notes, known):
     "Is the published file at `target`? Raises `PlantnbError` when another one is: it is not ours to overwrite."
     if not target.exists(): return False
     if known.get(target.name) == _facts(target, row.sha256): return True
-    with open(target, 'rb') as f: right = target.stat().st_size == row.bytes and hashlib.file_digest(f, 'sha256').hexdigest() == row.sha256
+    right = target.stat().st_size == row.bytes and sha256_of(target) == row.sha256
     if not right: raise PlantnbError(f'{target}: is not the published {row.filename} (its SHA-256 differs); move it away and run again')
     _note(notes, target.name, target, row.sha256)
     return True
@@ -421,7 +421,7 @@ def fetch(
     tell(f'{source}: {len(content):,} files in {folder}')
     return folder
 
-# %% ../nbs/a2_sources.ipynb #6b1f4843
+# %% ../nbs/a2_sources.ipynb #1a6cf225
 def _single(rows): return not all(r.filename.endswith('.zip') for r in rows)
 
 def _targets(rows, root):
@@ -432,8 +432,7 @@ def _key(rows): return hashlib.sha256(''.join(f'{r.filename} {r.sha256}\n' for r
 
 def _write_state(state, rows, content):
     "Note, whole or not at all, what a source's folder holds; `content` is None while it is in the making."
-    half = state.with_suffix('.half')
-    half.write_text(json.dumps(dict(key=_key(rows), content=content)), encoding='utf-8'); half.replace(state)
+    with write_whole(state) as file: file.write_text(json.dumps(dict(key=_key(rows), content=content)), encoding='utf-8')
 
 def _read_state(state): return json.loads(state.read_text(encoding='utf-8')) if state.exists() else {}
 

@@ -241,7 +241,7 @@ def test_prepare_writes_the_articles_layout(tmp_path, sides):
     for f in m.filename: assert Image.open(tmp_path/'out'/f).size == (64, 64)
     train = pd.read_csv(tmp_path/'out'/'train_labels.csv')
     assert list(train.columns[:2]) == ['filename', 'label'] and len(train) == 60 and train.filename[0] == 'train/img0.jpg'
-    assert (m.sha256 == [data._sha256(tmp_path/'out'/f) for f in m.filename]).all()
+    assert (m.sha256 == [data.sha256_of(tmp_path/'out'/f) for f in m.filename]).all()
     again, skipped = make_manifest(tmp_path/'out'/'train_labels.csv')      # our own CSV is a source too
     assert again.label.tolist() == m.set_index('filename').label[again.filename].tolist() and not len(skipped)
 
