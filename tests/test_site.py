@@ -268,6 +268,7 @@ def test_the_theme_switch_works_is_kept_and_both_themes_can_be_read(chromium, ba
         if n == 0:
             page.locator('.quarto-color-scheme-toggle').locator('visible=true').first.click()
             page.wait_for_function(f"document.documentElement.classList.contains('quarto-dark') !== {str(dark).lower()}")
+            page.wait_for_function('was => getComputedStyle(document.body).backgroundColor !== was && !document.getAnimations().length', arg=ground)
     assert set(seen) == {True, False} and contrast(seen[True], seen[False]) > 10
     page.goto(base + 'index.html', wait_until='networkidle')
     assert page.evaluate("document.documentElement.classList.contains('quarto-dark')") == (start == 'light'), 'the choice is kept on the next page'
