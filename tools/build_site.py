@@ -76,14 +76,21 @@ def summary(source):
 
 def api_table():
     "nbdev's renderer of a function or class: signature, what it does, and the docments as a table."
-    from fastcore.docments import DocmentTbl
+    from fastcore.docments import DocmentTbl, _maybe_nm
     from nbdev.config import get_config
     from nbdev.doclinks import NbdevLookup
     from nbdev.showdoc import BasicMarkdownRenderer
 
+    class Table(DocmentTbl):
+        "A table whose cells may hold a `|`, as the type `str|Path` does."
+        def cells(self, props): return [str(_maybe_nm(props[c])).replace('|', r'\|') for c in self._columns]
+        def _row(self, nm, props): return [nm] + self.cells(props)
+        @property
+        def return_str(self): return '| ' + ' | '.join(['**Returns**'] + [f'**{c}**' if c else '' for c in self.cells(self.dm['return'])]) + ' |'
+
     class ApiTable(BasicMarkdownRenderer):
         def _repr_markdown_(self):
-            table = str(DocmentTbl(self.sym, returns=self.sig is not None and self.sig.return_annotation is not None))
+            table = Table(self.sym, returns=self.sig is not None and self.sig.return_annotation is not None)._repr_markdown_()
             for p in self.dm.dm.values(): p['docment'] = None
             source = NbdevLookup().code(self.fn) if get_config().git_url else None
             signature = re.sub(r'\n\s*', ' ', str(self.dm)).replace('( ', '(').replace(' )', ')')
