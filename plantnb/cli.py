@@ -130,7 +130,7 @@ def cnn_pairs(settings:dict, manifest:pd.DataFrame # of the run
     from plantnb.siamese import pairs_an_epoch
     return settings['pairs'] or pairs_an_epoch(manifest)
 
-# %% ../nbs/a3_cli.ipynb #1bb8a402
+# %% ../nbs/a3_cli.ipynb #aad194b8
 def plan(manifest:pd.DataFrame, # from `prepare`
          embedded:int, # leaves that have been embedded already
          rates:tuple, # from `step_rates`
@@ -141,8 +141,9 @@ def plan(manifest:pd.DataFrame, # from `prepare`
     learned = epochs['twin_cnn']*cnn_pairs(settings, manifest)
     cnn = (learned + epochs['twin_cnn']*split['valid']/3)/pairs + n/(6*pairs)
     heads = epochs['baseline']*max(4000, split['train'])*1e-4 + epochs['twin_resnet']*2
-    shown = n + 2*(split['train'] + split['valid'])
-    best = [(f'best: embed {shown} pictures of leaves, and leave one species out', shown*(1/images + .03))] if settings['recipe'] == 'best' else []
+    shown = n + 3*(split['train'] + split['valid'])
+    tuned = 64*(120 if settings['tune'] is None else settings['tune'])*(1 + manifest.species[manifest.split == 'train'].nunique())
+    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + tuned/images)] if settings['recipe'] == 'best' else []
     train = [('train the baseline and the pretrained twin', heads), (f"train the article's CNN twin on {learned} pairs", cnn), *best]
     seeds = settings.get('seeds', 1)
     told = '' if seeds == 1 else f', {seeds} times'
@@ -186,7 +187,7 @@ def train_article(name:str, # baseline, twin_cnn or twin_resnet
     model, _ = twin_resnet.fit_twin_resnet(body, z, manifest, folder, **how)
     with torch.inference_mode(): return model, model.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
 
-# %% ../nbs/a3_cli.ipynb #27e36fc3
+# %% ../nbs/a3_cli.ipynb #aa959608
 def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_article`; also best
                 tell:callable, # is told each step
                 folder:Path, # gets history.csv and training/
@@ -198,9 +199,10 @@ def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, s
         model, own = train_article(name, body, z, manifest, out, settings, resume, folder)
         return dict(model=model, z=own, rule=evaluation.fit_rule(model, own, manifest, seed=settings['seed']), shots=None)
     workers = min(8, os.cpu_count() or 1)
-    found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell, workers=workers)
+    steps = {} if settings['tune'] is None else dict(steps=settings['tune'])
+    found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell=tell, workers=workers, **steps)
     folder.mkdir(parents=True, exist_ok=True)
-    generalise.loso_table(found.pop('loso')).to_csv(folder/'history.csv', index=False)
+    generalise.loso_table(found['loso']).to_csv(folder/'history.csv', index=False)
     return found
 
 # %% ../nbs/a3_cli.ipynb #19c870ae
@@ -265,16 +267,19 @@ def seeds_of(name:str, settings:dict, out:Path # a model, the run's settings and
     folder, first = out/'models'/name, settings['seed']
     return [({**settings, 'seed': seed}, folder if seed == first else folder/'seeds'/str(seed)) for seed in range(first, first + settings.get('seeds', 1))]
 
-# %% ../nbs/a3_cli.ipynb #4c0665a7
+# %% ../nbs/a3_cli.ipynb #6c2755ab
 def run_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_model`
               tell:callable, folder:Path # is told each step; of the model
              )->tuple: # (tables of scores, tables of references, pair accuracy)
     "Trains a model with one seed, saves it and scores it."
+    from plantnb import generalise
     found = train_model(name, body, z, manifest, out, settings, resume, tell, folder)
+    loso = found.pop('loso', None)
     save_model(name, **found, manifest=manifest, settings=settings, folder=folder)
     scores, references, pairs = score_model(name, **found, manifest=manifest, settings=settings)
     if 'loso' in settings['protocols'] and name != 'twin_cnn':
-        scores += score_left_out(name, body, z, manifest, out, settings, resume, tell, folder)
+        if loso is None: scores += score_left_out(name, body, z, manifest, out, settings, resume, tell, folder)
+        else: scores.append(generalise.left_out_scores(loso, manifest, name, settings['seed']))
     return scores, references, pairs
 
 # %% ../nbs/a3_cli.ipynb #4a2e5552
@@ -418,7 +423,7 @@ def _add_to_report(report, table, backbone):
     page = report.read_text(encoding='utf8')
     report.write_text(page.replace('</h1>', f'</h1>{section}', 1), encoding='utf8')
 
-# %% ../nbs/a3_cli.ipynb #ed07e93a
+# %% ../nbs/a3_cli.ipynb #df8b1cc7
 @call_parse
 @user_errors
 def plantnb_run(
@@ -434,6 +439,7 @@ def plantnb_run(
     seeds:int=1, # trainings of every model, with seeds from --seed on: how much is luck
     protocols:arg(str, 'zero-shot, K-shot, healthy-K-shot, loso; default: zero-shot 5-shot', nargs='+')=None,
     recipe:arg(str, "article: its three models; best: chapter 05's recipe beside them", choices=RECIPES)='article',
+    tune:int=None, # steps in which the recipe's body is fine-tuned; default: 120, and 0 leaves it as it is
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
     how:str='crop', # photographs to squares: crop, pad or squash
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)
@@ -444,8 +450,9 @@ def plantnb_run(
     backbone = backbone or ('resnet18' if data else 'efficientnet_lite0')
     for p in protocols: parse_protocol(p)
     if seeds < 1: raise PlantnbError(f'--seeds {seeds}: at least 1 is needed')
+    if tune is not None and tune < 0: raise PlantnbError(f'--tune {tune}: 0 or more steps are needed')
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
-    settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
+    settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe, tune=tune,
         combine=combine, how=how, protocols=protocols, pairs=pairs, epochs={name: epochs or default for name,default in EPOCHS.items()},
         **({'doubtful': True} if doubtful else {}), **({'seeds': seeds} if seeds != 1 else {}))
     report = run(train, test, out, settings, resume, partial(_tell, start))
