@@ -6,8 +6,8 @@
 __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'ARTICLE', 'FORMATS', 'arg', 'user_errors', 'say',
            'one_line', 'way_out', 'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates', 'cnn_pairs',
            'plan', 'quiet_bars', 'train_article', 'train_model', 'save_model', 'score_model', 'score_left_out',
-           'run_models', 'embed_leaves', 'toy_sources', 'prepare_run', 'run', 'article_sources', 'choose_leaves',
-           'beside_article', 'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
+           'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'prepare_run', 'run',
+           'article_sources', 'choose_leaves', 'beside_article', 'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
 
 # %% ../nbs/a3_cli.ipynb #ffd162a2
 import errno, json, os, sys, time, warnings
@@ -141,7 +141,7 @@ def cnn_pairs(settings:dict, manifest:pd.DataFrame # of the run
     from plantnb.siamese import pairs_an_epoch
     return settings['pairs'] or pairs_an_epoch(manifest)
 
-# %% ../nbs/a3_cli.ipynb #85fada48
+# %% ../nbs/a3_cli.ipynb #1bb8a402
 def plan(manifest:pd.DataFrame, # from `prepare`
          embedded:int, # leaves that have been embedded already
          rates:tuple, # from `step_rates`
@@ -154,8 +154,11 @@ def plan(manifest:pd.DataFrame, # from `prepare`
     heads = epochs['baseline']*max(4000, split['train'])*1e-4 + epochs['twin_resnet']*2
     shown = n + 2*(split['train'] + split['valid'])
     best = [(f'best: embed {shown} pictures of leaves, and leave one species out', shown*(1/images + .03))] if settings['recipe'] == 'best' else []
-    return [(f'embed {n - embedded} leaves', (n - embedded)/images), ('train the baseline and the pretrained twin', heads),
-            (f"train the article's CNN twin on {learned} pairs", cnn), *best, ('score, and write the report', 20 + n*4e-3)]
+    train = [('train the baseline and the pretrained twin', heads), (f"train the article's CNN twin on {learned} pairs", cnn), *best]
+    seeds = settings.get('seeds', 1)
+    told = '' if seeds == 1 else f', {seeds} times'
+    return [(f'embed {n - embedded} leaves', (n - embedded)/images), *((step + told, seeds*seconds) for step,seconds in train),
+            ('score, and write the report', 20 + seeds*n*4e-3)]
 
 # %% ../nbs/a3_cli.ipynb #4e0be105
 def quiet_bars():
@@ -194,14 +197,13 @@ def train_article(name:str, # baseline, twin_cnn or twin_resnet
     model, _ = twin_resnet.fit_twin_resnet(body, z, manifest, folder, **how)
     with torch.inference_mode(): return model, model.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
 
-# %% ../nbs/a3_cli.ipynb #eeb41138
+# %% ../nbs/a3_cli.ipynb #3f31fd14
 def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_article`; also best
                 tell:callable, # is told each step
-                folder:Path=None, # gets history.csv and training/; default: that of the model
+                folder:Path, # gets history.csv and training/
                )->dict: # model, z (its embeddings), rule, shots (None, or the rule when a few leaves are known; see `k_shot`)
     "Trains a model and finds the rule that makes a verdict of its logit."
     from plantnb import evaluation, generalise
-    folder = folder or out/'models'/name
     if name != 'best':
         tell(f'{name}: train {settings["epochs"][name]} epochs')
         model, own = train_article(name, body, z, manifest, out, settings, resume, folder)
@@ -212,10 +214,11 @@ def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, s
     write_csv(generalise.loso_table(found.pop('loso')), folder/'history.csv')
     return found
 
-# %% ../nbs/a3_cli.ipynb #aedc57d5
+# %% ../nbs/a3_cli.ipynb #19c870ae
 def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings of the manifest's leaves
                rule:dict, shots:callable, # from `train_model`
-               manifest:pd.DataFrame, out:Path, settings:dict, # of the run
+               manifest:pd.DataFrame, settings:dict, # of the run
+               folder:Path, # gets the checkpoint
               )->None:
     "The checkpoint: weights, references, and how a logit becomes a verdict."
     import torch
@@ -228,7 +231,7 @@ def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings
     few = {f'{prefix}{k}': (k, labels) for k in (1, 5, 20) for prefix,labels in (('', LABELS), ('healthy-', LABELS[:1]))}
     if shots: config['shots'] = {shot: shots(*asked) for shot,asked in few.items()}
     references = [torch.from_numpy(a[rows]) for a in (z, baseline.targets(manifest))] if rows else [None, None]
-    nets.checkpoint_save(model, out/'models'/name, config, *references)
+    nets.checkpoint_save(model, folder, config, *references)
 
 # %% ../nbs/a3_cli.ipynb #5068aaac
 def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
@@ -249,8 +252,8 @@ def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
             references.append(drawn)
     return scores, references, evaluation.pair_metrics(model, z, manifest, seed=settings['seed'])
 
-# %% ../nbs/a3_cli.ipynb #c3e2378d
-def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, tell:callable # as for `train_model`
+# %% ../nbs/a3_cli.ipynb #c60dde09
+def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, tell:callable, folder:Path # as for `train_model`
                   )->list: # scores rows of protocol `loso`, a table a species
     "Every training species scored by a model, and a rule, that have not seen it."
     from plantnb import evaluation
@@ -260,28 +263,46 @@ def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path
     for species in both.index[both]:
         tell(f'{name}: leave {species} out')
         part = lab.assign(split=lab.split.where(lab.species != species, 'test'))
-        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, out/'models'/name/'loso'/species)
+        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, folder/'loso'/species)
         scored = evaluation.zero_shot(found['model'], found['z'], part, found['rule'], name, settings['seed'])
         scored = scored[scored.split == 'test'].assign(protocol='loso')
         scores.append(scored.assign(split=scored.filename.map(lab.set_index('filename').split)))
     return scores
 
-# %% ../nbs/a3_cli.ipynb #d1fd6e2e
+# %% ../nbs/a3_cli.ipynb #4dd80a32
+def seeds_of(name:str, settings:dict, out:Path # a model, the run's settings and its folder
+            )->list: # (settings with that seed, folder of the model), a pair a seed; the first is the model that is kept in use
+    "Where a model is trained with each of the run's seeds."
+    folder, first = out/'models'/name, settings['seed']
+    return [({**settings, 'seed': seed}, folder if seed == first else folder/'seeds'/str(seed)) for seed in range(first, first + settings.get('seeds', 1))]
+
+# %% ../nbs/a3_cli.ipynb #4c0665a7
+def run_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_model`
+              tell:callable, folder:Path # is told each step; of the model
+             )->tuple: # (tables of scores, tables of references, pair accuracy)
+    "Trains a model with one seed, saves it and scores it."
+    found = train_model(name, body, z, manifest, out, settings, resume, tell, folder)
+    save_model(name, **found, manifest=manifest, settings=settings, folder=folder)
+    scores, references, pairs = score_model(name, **found, manifest=manifest, settings=settings)
+    if 'loso' in settings['protocols'] and name != 'twin_cnn':
+        scores += score_left_out(name, body, z, manifest, out, settings, resume, tell, folder)
+    return scores, references, pairs
+
+# %% ../nbs/a3_cli.ipynb #0b619bed
 def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
                out:Path, settings:dict, resume:bool, # of the run
                tell:callable, # is told each step
               )->dict: # metrics.json
-    "Trains, scores and saves every model; writes scores.csv, references.csv and metrics.json."
+    "Trains, scores and saves every model with every seed; writes scores.csv, references.csv and metrics.json."
     from plantnb import evaluation
     scores, references, pairs = [], [], {}
     for name in [*MODELS, *(['best'] if settings['recipe'] == 'best' else [])]:
-        found = train_model(name, body, z, manifest, out, settings, resume, tell)
-        save_model(name, **found, manifest=manifest, out=out, settings=settings)
-        s, r, pairs[name] = score_model(name, **found, manifest=manifest, settings=settings)
-        scores += s
-        references += r
-        if 'loso' in settings['protocols'] and name != 'twin_cnn':
-            scores += score_left_out(name, body, z, manifest, out, settings, resume, tell)
+        for of_seed,folder in seeds_of(name, settings, out):
+            if folder.parent.name == 'seeds': tell(f'{name}: seed {of_seed["seed"]}')
+            s, r, found = run_model(name, body, z, manifest, out, of_seed, resume, tell, folder)
+            pairs.setdefault(name, found) # of the first seed
+            scores += s
+            references += r
     scores = pd.concat(scores, ignore_index=True)
     write_csv(scores, out/'scores.csv')
     write_csv(pd.concat(references, ignore_index=True), out/'references.csv')
@@ -327,7 +348,7 @@ def prepare_run(train, test, # folders or CSVs
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
     return manifest, len(embedded)
 
-# %% ../nbs/a3_cli.ipynb #3058e3f1
+# %% ../nbs/a3_cli.ipynb #9d504e1b
 def run(train, test, # folders or CSVs
         out:Path, settings:dict, # the run folder, and what the result depends on
         resume:bool=False, # go on with a run that was stopped
@@ -351,7 +372,7 @@ def _run(train, test, out, settings, body, resume, tell):
     metrics = run_models(body, z, manifest, out, settings, resume, tell)
     report = evaluation.write_report(out)
     tell('done')
-    table = evaluation.metrics_table(metrics).drop(columns=['accuracy', 'F1', 'interval'])
+    table = evaluation.metrics_table(metrics).drop(columns=['accuracy', 'F1', 'threshold regret', 'interval'])
     print(table[~table.protocol.str.contains('queries')].to_string(index=False))
     return report
 
@@ -412,7 +433,7 @@ def _add_to_report(report, table, backbone):
     page = report.read_text(encoding='utf8')
     write_text(report, page.replace('</h1>', f'</h1>{section}', 1))
 
-# %% ../nbs/a3_cli.ipynb #beb908ab
+# %% ../nbs/a3_cli.ipynb #ed07e93a
 @call_parse
 @user_errors
 def plantnb_run(
@@ -425,6 +446,7 @@ def plantnb_run(
     epochs:int=None, # for all three models; default: 4 for the pretrained twin, 5 for the others
     pairs:int=None, # pairs an epoch for the article's CNN; default: as many as training leaves, at least 1000
     seed:int=0, # of everything that is drawn by chance
+    seeds:int=1, # trainings of every model, with seeds from --seed on: how much is luck
     protocols:arg(str, 'zero-shot, K-shot, healthy-K-shot, loso; default: zero-shot 5-shot', nargs='+')=None,
     recipe:arg(str, "article: its three models; best: chapter 05's recipe beside them", choices=RECIPES)='article',
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
@@ -436,10 +458,11 @@ def plantnb_run(
     start, out, protocols = time.time(), Path(out), list(protocols or PROTOCOLS)
     backbone = backbone or ('resnet18' if data else 'efficientnet_lite0')
     for p in protocols: parse_protocol(p)
+    if seeds < 1: raise PlantnbError(f'--seeds {seeds}: at least 1 is needed')
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
     settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
         combine=combine, how=how, protocols=protocols, pairs=pairs, epochs={name: epochs or default for name,default in EPOCHS.items()},
-        **({'doubtful': True} if doubtful else {}))
+        **({'doubtful': True} if doubtful else {}), **({'seeds': seeds} if seeds != 1 else {}))
     report = run(train, test, out, settings, resume, partial(_tell, start))
     if data: print(beside_article(out).to_string(index=False))
     print(f'report: {report}')

@@ -9,7 +9,7 @@ from plantnb.toy import toy_leaves
 
 COMMAND = Path(sys.executable).parent/'plantnb_run'
 MODELS = 'baseline', 'twin_cnn', 'twin_resnet'
-SMALL = ['--epochs', '2', '--pairs', '64', '--protocols', 'zero-shot', '2-shot', 'healthy-2-shot']
+SMALL = ['--epochs', '2', '--pairs', '64', '--seeds', '2', '--protocols', 'zero-shot', '2-shot', 'healthy-2-shot']
 
 
 @pytest.fixture(scope='module')
@@ -48,8 +48,17 @@ def test_scores_are_probabilities_of_every_leaf(done):
     asked = manifest[manifest.split.isin(['held', 'test'])]
     for model in MODELS:
         rows = scores[(scores.model == model) & (scores.protocol == 'zero-shot')]
-        assert sorted(rows.filename) == sorted(asked.filename)
+        assert set(rows.seed) == {0, 1}
+        for _,of_seed in rows.groupby('seed'): assert sorted(of_seed.filename) == sorted(asked.filename)
         assert set(rows.seen[rows.split == 'test']) == {False} and set(rows.seen[rows.split == 'held']) == {True}
+
+def test_every_seed_trains_a_model_of_its_own(done):
+    scores = pd.read_csv(done[0]/'scores.csv')
+    for model in MODELS:
+        a, b = (scores[(scores.model == model) & (scores.seed == seed) & (scores.protocol == 'zero-shot')].score.to_numpy() for seed in (0, 1))
+        assert (a != b).any()
+        weights = [(done[0]/'models'/model/place/'model.safetensors').read_bytes() for place in ('', 'seeds/1')]
+        assert weights[0] != weights[1]
 
 def test_references_are_never_scored_with_their_protocol(done):
     scores, references = pd.read_csv(done[0]/'scores.csv'), pd.read_csv(done[0]/'references.csv')
