@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['stored', 'embed_once', 'accuracy_at_half', 'balanced_accuracy_at_half', 'auroc', 'binary_metrics', 'KeepBest',
-           'binary_learner', 'NewDraw', 'fit', 'check_labels', 'targets', 'cell_weights', 'BalancedLoader', 'head_dls',
-           'fit_baseline', 'plot_history']
+           'binary_learner', 'NewDraw', 'FiniteLoss', 'fit', 'check_labels', 'targets', 'cell_weights',
+           'BalancedLoader', 'head_dls', 'fit_baseline', 'plot_history']
 
-# %% ../nbs/01_baseline.ipynb #35d5048a
+# %% ../nbs/01_baseline.ipynb #bb010451
 import json, os
 import numpy as np, pandas as pd, torch
 from pathlib import Path
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from fastcore.all import *
 from fastai.basics import *
@@ -21,31 +22,34 @@ from .data import *
 from .nets import *
 from .loaders import *
 
-# %% ../nbs/01_baseline.ipynb #528a671a
+# %% ../nbs/01_baseline.ipynb #89eaff98
 def _read_store(path:Path # a store, or nothing yet
                )->dict: # embedding by sha256
-    "What a store holds."
+    "What a store holds. Raises `PlantnbError` for a file that is none."
     if not path.exists(): return {}
-    with safe_open(path, 'np') as f: return dict(zip(json.loads(f.metadata()['sha256']), f.get_tensor('z')))
+    try:
+        with safe_open(path, 'np') as f: return dict(zip(json.loads(f.metadata()['sha256']), f.get_tensor('z'), strict=True))
+    except (SafetensorError, ValueError, KeyError, TypeError) as e: raise unreadable(path, e) from e
 
-def _write_store(path, rows):
-    "All rows in one file."
+def _add_to_store(path, rows):
+    "Adds rows to what the store holds by now, which may be more than was read: all that it then holds."
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
-        save_file({'z': torch.from_numpy(np.stack(list(rows.values())))}, file, metadata={'sha256': json.dumps(list(rows))})
+    with FileLock(path.with_name(f'.{path.name}.lock')):
+        for half in path.parent.glob(f'.{path.name}.[0-9]*'): half.unlink() # of a process that was killed
+        rows = {**_read_store(path), **rows}
+        save_tensors({'z': torch.from_numpy(np.stack(list(rows.values())))}, path, {'sha256': json.dumps(list(rows))})
+    return rows
 
-# %% ../nbs/01_baseline.ipynb #fba73189
+# %% ../nbs/01_baseline.ipynb #1b20a2cf
 def stored(path:Path, # the store
            keys:list, # names of the rows that are asked for
            compute:callable, # numbers of rows in `keys` -> (n, d), the rows that are missing
            chunk:int=4096, # rows computed before the store is written again
           )->np.ndarray: # (len(keys), d) float32
-    "Rows of a store; those that it does not hold are computed and kept."
+    "Rows of a store; those that it does not hold are computed and kept. Several processes may fill one store at once."
     rows = _read_store(path)
-    new = list({k: i for i,k in enumerate(keys) if k not in rows}.values())
-    for some in chunked(new, chunk):
-        rows.update(zip([keys[i] for i in some], compute(some)))
-        _write_store(path, rows)
+    while new := list({k: i for i,k in enumerate(keys) if k not in rows}.values())[:chunk]:
+        rows = _add_to_store(path, dict(zip([keys[i] for i in new], compute(new), strict=True)))
     return np.stack([rows[k] for k in keys])
 
 def embed_once(body:Body, # frozen
@@ -61,20 +65,22 @@ def embed_once(body:Body, # frozen
     compute = lambda rows: embed(features, [files[i] for i in rows], size, how, **kwargs)
     return stored(path, [sha256_of(f) for f in files], compute)
 
-# %% ../nbs/01_baseline.ipynb #9854a59f
+# %% ../nbs/01_baseline.ipynb #668cb373
 def _verdicts(logit): return np.asarray(logit) > 0  # sigmoid(logit) > 0.5
 
 def accuracy_at_half(logit, target): # flat arrays
     "Share of right verdicts at sigmoid(logit) > 0.5."
     return float((_verdicts(logit) == np.asarray(target)).mean())
 
+def _one_label(target): return len(np.unique(target)) < 2
+
 def balanced_accuracy_at_half(logit, target): # flat arrays
-    "Mean of the accuracies on either label at sigmoid(logit) > 0.5."
-    return float(balanced_accuracy_score(target, _verdicts(logit)))
+    "Mean of the accuracies on either label at sigmoid(logit) > 0.5; nan where a label is missing."
+    return np.nan if _one_label(target) else float(balanced_accuracy_score(target, _verdicts(logit)))
 
 def auroc(logit, target): # flat arrays
-    "Chance that a positive example gets the higher logit of a random pair."
-    return float(roc_auc_score(target, logit))
+    "Chance that a positive example gets the higher logit of a random pair; nan where a label is missing."
+    return np.nan if _one_label(target) else float(roc_auc_score(target, logit))
 
 # %% ../nbs/01_baseline.ipynb #c7b5b55e
 def binary_metrics(truth:callable=noop # target -> (n,) 0/1
@@ -94,7 +100,7 @@ def _set_flat_state(opt, flat):
     for key,v in flat.items(): state.setdefault(int(key.split('.')[0]), {})[key.split('.')[1]] = v
     opt.load_state_dict({**opt.state_dict(), 'state': state})
 
-# %% ../nbs/01_baseline.ipynb #bdca16d0
+# %% ../nbs/01_baseline.ipynb #3265cee2
 class KeepBest(Callback):
     "Saves the epoch with the best `monitor` and the last one (with the optimiser's state) to `folder`; ends with the best one loaded."
     order = 65 # after the Recorder
@@ -105,23 +111,23 @@ class KeepBest(Callback):
         names, row = self.recorder.metric_names[:-1], self.recorder.log[:len(self.recorder.metric_names) - 1]
         self.history.append({**dict(zip(names, row)), 'epoch': self.start + self.epoch})
         value = self.history[-1][self.monitor]
-        if value >= self.best: self.best, self.best_epoch = float(value), self.start + self.epoch
+        if not value < self.best: self.best, self.best_epoch = float(value), self.start + self.epoch
         if self.best_epoch == self.start + self.epoch: self._save('best')
         self._save('last')
     def after_fit(self): self._load('best')
 
-# %% ../nbs/01_baseline.ipynb #915bc86a
+# %% ../nbs/01_baseline.ipynb #7dca1a04
 @patch
 def _save(self:KeepBest, which):
     "One file with the weights, the optimiser's state and the history so far; and history.csv for people."
     tensors = {f'model.{k}': v.contiguous() for k,v in self.model.state_dict().items()}
     tensors |= {f'opt.{k}': v.contiguous() for k,v in _flat_state(self.opt.opt).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
-    with write_whole(self.folder/f'{which}.safetensors') as file:
-        save_file(tensors, file, metadata=dict(best=repr(self.best), best_epoch=str(self.best_epoch), history=json.dumps(self.history)))
-    pd.DataFrame(self.history).to_csv(self.folder.parent/'history.csv', index=False)
+    meta = dict(best=repr(self.best), best_epoch=str(self.best_epoch), history=json.dumps(self.history))
+    save_tensors(tensors, self.folder/f'{which}.safetensors', meta)
+    write_csv(pd.DataFrame(self.history), self.folder.parent/'history.csv')
 
-# %% ../nbs/01_baseline.ipynb #d0574be7
+# %% ../nbs/01_baseline.ipynb #65362227
 @patch
 def _load(self:KeepBest, which):
     "Puts a saved epoch's weights and optimiser state back."
@@ -135,12 +141,14 @@ def go_on(self:KeepBest):
     "Goes on from the last saved epoch, if there is one: sets `start`, the best so far, the weights and the optimiser's state."
     path = self.folder/'last.safetensors'
     if not path.exists(): return
-    with safe_open(path, 'pt') as f: meta = f.metadata()
-    self.best, self.best_epoch, self.history = float(meta['best']), int(meta['best_epoch']), json.loads(meta['history'])
-    self.start = len(self.history)
-    self._load('last')
+    try:
+        with safe_open(path, 'pt') as f: meta = f.metadata()
+        self.best, self.best_epoch, self.history = float(meta['best']), int(meta['best_epoch']), json.loads(meta['history'])
+        self.start = len(self.history)
+        self._load('last')
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e: raise unreadable(path, e) from e
 
-# %% ../nbs/01_baseline.ipynb #4594e0c1
+# %% ../nbs/01_baseline.ipynb #b5947b13
 def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
                    model:nn.Module, # input -> (n, 1) logit
                    loss:callable=None, # default: binary cross-entropy of the logit
@@ -150,7 +158,7 @@ def binary_learner(dls:DataLoaders, # batches of (input, target in {0., 1.})
     "A fastai Learner with the article's loss and optimiser, and the metrics above."
     adam = partial(OptimWrapper, opt=torch.optim.Adam)
     how = dict(loss_func=loss or BCEWithLogitsLossFlat(), opt_func=adam, metrics=binary_metrics(truth))
-    return Learner(dls, model, lr=lr, cbs=NewDraw(), **how)
+    return Learner(dls, model, lr=lr, cbs=[NewDraw(), FiniteLoss()], **how)
 
 # %% ../nbs/01_baseline.ipynb #4dc9a9a3
 class NewDraw(Callback):
@@ -158,6 +166,18 @@ class NewDraw(Callback):
     def before_train(self):
         self.recorder.smooth_loss.reset()
         self.dls.train.draw(self.learn.first_epoch + self.epoch)
+
+# %% ../nbs/01_baseline.ipynb #aa497c14
+def _is_finite(x): return bool(x.isfinite().all()) if isinstance(x, Tensor) else all(map(_is_finite, x))
+
+class FiniteLoss(Callback):
+    "Stops at a loss that is no number. Raises `PlantnbError` that names the batch and says whether it came with the leaves."
+    def after_loss(self):
+        if _is_finite(self.learn.loss_grad): return
+        kind = 'training' if self.training else 'validation'
+        why = 'the step is too large, perhaps' if _is_finite(self.xb) else 'so are numbers of the batch itself'
+        raise PlantnbError(f'epoch {self.learn.first_epoch + self.epoch}, {kind} batch {self.iter}: the loss is {self.learn.loss_grad.item()}; {why}. '
+                           'The epochs before are kept')
 
 # %% ../nbs/01_baseline.ipynb #554c5cf6
 def fit(learn:Learner, # from `binary_learner`

@@ -797,18 +797,22 @@ def _table(d): return f'<div class="wide">{d.to_html(index=False, escape=True, b
 def _fold(title, *parts): return f'<details><summary>{html.escape(title)}</summary>{"".join(parts)}</details>'
 def _section(title, *parts): return f'<h2>{html.escape(title)}</h2>' + ''.join(parts)
 
-# %% ../nbs/04_evaluation.ipynb #85ec2496
+# %% ../nbs/04_evaluation.ipynb #500f718e
 def _figure(fig, name, alt, caption, folder):
     "Save a figure as folder/name.png and return it as HTML with the picture inside"
     f = io.BytesIO(); fig.savefig(f, format='png', dpi=110, facecolor='white', metadata=dict(Software=None))
-    folder.mkdir(parents=True, exist_ok=True); (folder/f'{name}.png').write_bytes(f.getvalue())
+    folder.mkdir(parents=True, exist_ok=True)
+    with write_whole(folder/f'{name}.png') as file: file.write_bytes(f.getvalue())
     data = base64.b64encode(f.getvalue()).decode(); alt,caption = html.escape(alt),html.escape(caption)
     return f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
 
-# %% ../nbs/04_evaluation.ipynb #c268582c
+# %% ../nbs/04_evaluation.ipynb #1ea39928
 def _read_table(path):
     text = dict.fromkeys(('leaf','filename','species','genus'), str)
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={'score':['']}) if path.exists() else None
+    if not path.exists(): return None
+    d = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={'score':['']})
+    if 'reason' not in d and any(map(leads_out, d.filename)): raise PlantnbError(f'{path}: names a file that lies outside its folder')
+    return d
 
 # %% ../nbs/04_evaluation.ipynb #d82a6a19
 def read_run(
@@ -953,7 +957,7 @@ def _how(run):
           + _section('How answers became probabilities', _table(_rule_table(run['models'])), _p(f'references.csv lists {refs} references.'))
           + _section('Files left out', _skipped(run['skipped'])) + _fold('All settings', _table(_flat(run['config']))))
 
-# %% ../nbs/04_evaluation.ipynb #823aef25
+# %% ../nbs/04_evaluation.ipynb #0674797a
 def write_report(
     out:Path, # a finished run folder
     images:Path=None, # folder of the manifest's file names; None: config's `images`, `out` or `out`/data, if they are there
@@ -968,5 +972,5 @@ def write_report(
         _tables(run), _pictures(run, out/'figures', images, what), _how(run)])
     head = f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title><style>{CSS}</style>'
     page = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{head}</head><body>\n{body}\n</body></html>\n'
-    (out/'report.html').write_text(page, encoding='utf8')
+    write_text(out/'report.html', page)
     return out/'report.html'

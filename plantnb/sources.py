@@ -338,18 +338,6 @@ def _is_there(row, target, notes, known):
     _note(notes, target.name, target, row.sha256)
     return True
 
-# %% ../nbs/a2_sources.ipynb #0a32cae7
-@contextmanager
-def _alone(root):
-    "Be the only one that fetches to `root`."
-    try: import fcntl
-    except ImportError: fcntl = None # Windows: nobody looks
-    (root/'.plantnb').mkdir(parents=True, exist_ok=True)
-    with open(root/'.plantnb'/'lock', 'w') as f:
-        try: fcntl and fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e: raise PlantnbError(f'{root}: another plantnb_fetch is at work there; wait for it') from e
-        yield
-
 # %% ../nbs/a2_sources.ipynb #8460aec2
 @contextmanager
 def _named_disk_errors(root):
@@ -395,7 +383,7 @@ class _Meter:
             self.tell(f'{self.what}: {size_words(self.done)} of {size_words(self.total)}, {size_words(max(rate, 0))} a second')
     def close(self): self.bar.close()
 
-# %% ../nbs/a2_sources.ipynb #01000137
+# %% ../nbs/a2_sources.ipynb #4ccf29b9
 def fetch(
     source:str, # plantvillage, plantleaves or plantaek
     root:str|Path, # folder for all sources
@@ -411,7 +399,7 @@ def fetch(
     rows = list(rows[rows.source == source].itertuples())
     folder, state = root/source, root/'.plantnb'/f'{source}.json'
     address(rows[0], mirror) # a mirror that is not there is said at once
-    with _alone(root), _named_disk_errors(root):
+    with hold(root/'.plantnb', 'plantnb_fetch', tell), _named_disk_errors(root):
         if n := _complete(folder, state, rows): tell(f'{source}: {n:,} files in {folder}, nothing to do'); return folder
         _claim_folder(folder, state)
         tell(check_room(root, room_needed(source, root, table), source))

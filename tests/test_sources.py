@@ -405,7 +405,7 @@ def test_ctrl_c_is_one_line(tmp_path, server, published):
     p = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', '--table', published, wait=False, preexec_fn=listening)
     while not server.asked: time.sleep(.01)
     p.send_signal(signal.SIGINT)
-    assert p.wait() == 1 and p.stderr.read() == 'plantnb_fetch: stopped\n'
+    assert p.wait() == 1 and p.stderr.read() == 'plantnb_fetch: stopped; what has come is kept: run it again to go on\n'
 
 def test_several_at_a_time_and_no_more(tmp_path, server, published):
     now, most, lock, answer = [0], [0], threading.Lock(), server.answer
