@@ -7,11 +7,11 @@ __all__ = ['GROUNDS', 'VERSION', 'EACH', 'LOSSES', 'otsu', 'opponent', 'border',
            'cut_out', 'relight', 'composite', 'shaped', 'LeafPool', 'Composites', 'embed_composites', 'fit_head',
            'logits', 'leave_one_out', 'leave_one_out_heads', 'loso_table', 'sign_test', 'Trunk', 'End', 'mix_styles',
            'Scaled', 'fine_tune', 'with_head', 'rule_left_out', 'left_out_scores', 'rule_for_shots', 'some_of_each',
-           'fit_tuned', 'fit_best', 'cells', 'cell_pairs', 'label_pairs', 'CellTriplets', 'Unit', 'Cosine',
-           'fit_metric_head', 'species_known', 'erase_leaf', 'swap_ground']
+           'fit_tuned', 'learner', 'trunk_views', 'fit_best', 'cells', 'cell_pairs', 'label_pairs', 'CellTriplets',
+           'Unit', 'Cosine', 'fit_metric_head', 'species_known', 'erase_leaf', 'swap_ground']
 
-# %% ../nbs/05_generalise.ipynb #0ba27d10
-import itertools
+# %% ../nbs/05_generalise.ipynb #587a8263
+import hashlib, itertools
 import numpy as np, pandas as pd, torch
 from copy import copy, deepcopy
 from functools import cache
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
+from safetensors.torch import load_file, save_file
 from scipy.spatial import cKDTree
 from fastcore.all import *
 from fastai.callback.schedule import combined_cos
@@ -411,7 +412,7 @@ def mix_styles(maps:Tensor, # (n, channels, h, w)
     mixed = lambda s: share*s + (1 - share)*s[other.to(maps.device)]
     return (maps - mean)/spread*mixed(spread) + mixed(mean)
 
-# %% ../nbs/05_generalise.ipynb #2339d703
+# %% ../nbs/05_generalise.ipynb #e9d703e4
 class Scaled(nn.Module):
     "The head of `fit_head`, to go on with: one step size suits all of its weights, because they are those of standardised features."
     def __init__(self, views, manifest):
@@ -420,6 +421,7 @@ class Scaled(nn.Module):
         self.register_buffer('spread', torch.from_numpy(np.concatenate(views).std(0) + 1e-3))
         self.weight, self.bias = nn.Parameter(head.weight[0]*self.spread), nn.Parameter(head.bias.clone())
     def forward(self, z): return z/self.spread @ self.weight + self.bias # (n, n_features) -> (n,)
+    @torch.no_grad()
     def plain(self): # -> a dense layer that says the same
         head = nn.Linear(len(self.weight), 1).requires_grad_(False)
         head.weight.copy_((self.weight/self.spread)[None])
@@ -501,7 +503,7 @@ def rule_for_shots(left_out:dict, # {species: (a model that has not seen it, {vi
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
     return calibrate(d.e, d.y, d.species) if d.y.nunique() == 2 else dict(scale=1., bias=0., threshold=.5)
 
-# %% ../nbs/05_generalise.ipynb #57326260
+# %% ../nbs/05_generalise.ipynb #dfe1bd50
 EACH = 600 # leaves of a cell that the recipe learns from and is judged by
 
 def some_of_each(manifest:pd.DataFrame, # `split`, `species`, `label`
@@ -511,18 +513,52 @@ def some_of_each(manifest:pd.DataFrame, # `split`, `species`, `label`
     d = manifest[manifest.split.isin(['train', 'valid'])]
     return d.sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each).sort_index().reset_index(drop=True)
 
+# %% ../nbs/05_generalise.ipynb #6115b541
 def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showing the leaves each
               manifest:pd.DataFrame, # a row a leaf
               steps:int, seed:int=0, # see `fine_tune`
+              keep:Path=None, # a file for what was learned: where it is there, nothing is trained
              )->Best: # ready
     "The end of the body fine-tuned together with its head."
+    if keep and keep.exists():
+        best = Best(deepcopy(body)).to(body.mean.device)
+        best.load_state_dict(load_file(keep))
+        return best
     body, head = fine_tune(body, views, manifest, steps, seed=seed)
     best, some = Best(body).to(body.mean.device), np.random.default_rng(seed).permutation(len(manifest))[:1000]
     best.spread.copy_(torch.from_numpy(np.concatenate([End(body).features(kept[some]) for kept in views]).std(0) + 1e-3))
     best.head = head.to(body.mean.device)
+    if keep:
+        with write_whole(keep) as file: save_file({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, file)
     return best
 
-# %% ../nbs/05_generalise.ipynb #aa7032b4
+# %% ../nbs/05_generalise.ipynb #fbbe09c6
+def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 'as photographed' and 'train' are learned from
+            lab:pd.DataFrame, files:list, # a row and a photograph a leaf
+            store:Path, steps:int=120, seed:int=0, tell:callable=noop, # see `fit_best`
+           )->callable: # row numbers -> a `Best` that learned from them
+    "What `leave_one_out` calls to learn."
+    shown = [sha256_of(f) for f in files]
+    def learn(rows):
+        left = set(lab.species) - set(lab.species[rows])
+        tell(f'best: fine-tune without {left.pop()}' if left else 'best: fine-tune with all species')
+        told = repr((VERSION, body_key(body), steps, seed, [(shown[i], lab.species[i], lab.label[i]) for i in rows], [*views]))
+        keep = Path(store)/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
+        return fit_tuned(body, [views[view][rows] for view in ('as photographed', 'train')], lab.iloc[rows].reset_index(drop=True), steps, seed, keep)
+    return learn
+
+def trunk_views(body:Body, lab:pd.DataFrame, files:list, store:Path, seed:int=0, how:str='crop', tell:callable=noop, **kwargs # as for `fit_best`
+               )->dict: # {'as photographed', 'train', 'judge': (n, ...) float16}
+    "What a `Trunk` keeps of the leaves, as photographed and on both families of grounds."
+    trunk = Trunk(body)
+    tell(f'best: {len(lab)} leaves as photographed')
+    views = {'as photographed': embed_once(body, files, store, how=how, features=trunk)}
+    for family in GROUNDS:
+        tell(f'best: {len(lab)} leaves on grounds to {family}')
+        views[family] = embed_composites(body, files, lab, family, store, trunk, seed, how=how, **kwargs)
+    return views
+
+# %% ../nbs/05_generalise.ipynb #736dbeec
 def fit_best(body:Body, # frozen
              manifest:pd.DataFrame, root:Path, # from `prepare`
              store:Path, # folder of stores
@@ -532,17 +568,10 @@ def fit_best(body:Body, # frozen
              **kwargs # `workers` and `progress` of `embed_dataset`
             )->dict: # model; z: (n, d) its embeddings of the manifest's leaves; rule: logit to probability and verdict; loso: from `leave_one_out`; shots: see `k_shot`
     "The recipe of this chapter, trained on the splits `train` and `valid`, with the rule from species left out."
-    lab, trunk, left_out = some_of_each(manifest, each), Trunk(body), {}
+    lab, left_out = some_of_each(manifest, each), {}
     files = [root/f for f in lab.filename]
-    tell(f'best: {len(lab)} leaves as photographed')
-    views = {'as photographed': embed_once(body, files, store, how=how, features=trunk)}
-    for family in GROUNDS:
-        tell(f'best: {len(lab)} leaves on grounds to {family}')
-        views[family] = embed_composites(body, files, lab, family, store, trunk, seed, how=how, **kwargs)
-    def learn(rows):
-        left = set(lab.species) - set(lab.species[rows])
-        tell(f'best: fine-tune without {left.pop()}' if left else 'best: fine-tune with all species')
-        return fit_tuned(body, [views[view][rows] for view in ('as photographed', 'train')], lab.iloc[rows].reset_index(drop=True), steps, seed)
+    views = trunk_views(body, lab, files, store, seed, how, tell, **kwargs)
+    learn = learner(body, views, lab, files, store, steps, seed, tell)
     def score(best, rows):
         z = {view: End(best.features.body).features(views[view][rows]) for view in ('as photographed', 'judge')}
         left_out[lab.species[rows[0]]] = best, z
