@@ -333,11 +333,14 @@ class StagePool(nn.Module):
         device = body.mean.device
         with torch.no_grad(): self.n_features = self(torch.zeros(1, 3, 64, 64, device=device)).shape[1]
     def train(self, mode=True): return super().train(False)
-    def summaries(self, x): # (n, 3, h, w) in 0..1 -> float32, (n, channels) each
-        with fast_math(x.device): *middle, last = [m.float() for m in self.body.stages(x)]
+    def maps(self, x): # (n, 3, h, w) in 0..1 -> float32, (n, channels, h/8, w/8), (.., h/16, ..) and the last
+        with fast_math(x.device): return [m.float() for m in self.body.stages(x)]
+    def summaries(self, maps): # -> (n, channels) each
+        *middle, last = maps
         return [s for m in middle for s in (m.mean((2, 3)), m.std((2, 3)))] + [last.amax((2, 3)), last.mean((2, 3))]
-    def forward(self, x): # (n, 3, h, w) in 0..1 -> (n, n_features) float32
-        roots = [s.sign()*s.abs().sqrt() for s in self.summaries(x)]
+    def forward(self, x): return self.pool(self.maps(x)) # (n, 3, h, w) in 0..1 -> (n, n_features) float32
+    def pool(self, maps): # -> (n, n_features)
+        roots = [s.sign()*s.abs().clamp_min(1e-12).sqrt() for s in self.summaries(maps)] # a root's slope at 0 is infinite
         return torch.cat([(r - r.mean(1, keepdim=True))/(r.std(1, keepdim=True) + 1e-6) for r in roots], 1)
 
 # %% ../nbs/05_generalise.ipynb #3259b291
