@@ -96,14 +96,14 @@ def gradcam(answer:Answer, x:Tensor # (n, 3, size, size) in 0..1
     cams = captum().LayerGradCam(answer, answer.maps).attribute(x)
     return enlarge((cams[-1] if isinstance(cams, tuple) else cams)[:, 0], x.shape[-1])
 
-# %% ../nbs/06_explain.ipynb #8b301d02
+# %% ../nbs/06_explain.ipynb #19573639
 def frosted(x:Tensor # (n, 3, size, size)
            )->Tensor: # the same shape
     "Pictures of which only 8 x 8 colours are left, drawn smooth."
     return F.interpolate(F.adaptive_avg_pool2d(x, 8), x.shape[-2:], mode='bilinear', align_corners=False)
 
 def integrated(answer:Answer, x:Tensor, # (n, 3, size, size) in 0..1
-               steps:int=20, # on the way from `frosted`
+               steps:int=50, # on the way from `frosted`
               )->Tensor: # (n, size, size), adds up to answer(x) - answer(frosted(x))
     "Integrated gradients of the pixels (Sundararajan 2017)."
     found = captum().IntegratedGradients(answer).attribute(x, frosted(x), n_steps=steps, internal_batch_size=max(8, len(x)))
