@@ -19,7 +19,7 @@ from keep_results import commit
 from plantnb.baseline import embed_once, fit_baseline
 from plantnb.data import load_leaf, prepare
 from plantnb.explain import attribute, by_chance, difference, edges, near, points_at, share_inside, shuffled
-from plantnb.generalise import embed_composites, fit_best, fit_metric_head
+from plantnb.generalise import embed_composites, fit_best, fit_metric_head, with_head
 from plantnb.nets import Best, Twin, default_device, make_body
 from plantnb.toy import TRAIN_SPECIES, UNSEEN_SPECIES, draw_leaves, leaf_masks, toy_leaves
 from torch import nn
@@ -65,8 +65,8 @@ def scored(table, leaves, masks, ways):
         for way,(look, most) in ways.items():
             if i >= most: continue
             heat = look(image, row.species)
-            yield dict(way=way, hit=points_at(heat, lesion), swapped=points_at(heat, next_lesion), share=share_inside(heat, lesion),
-                       on_leaf=bool(leaf.flat[heat.argmax()]), **told)
+            yield dict(way=way, hit=float(points_at(heat, lesion)), swapped=float(points_at(heat, next_lesion)), share=share_inside(heat, lesion),
+                       on_leaf=float(leaf.flat[heat.argmax()]), **told)
 
 
 def interval(x, rng, draws=2000):
