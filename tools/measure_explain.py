@@ -5,8 +5,8 @@
 RUN is a folder for the trained models' embeddings; a second call finds them there. The models are trained on the toy leaves of the six
 training species, as `plantnb_run --recipe best` does. The way to ask (`depths`) was chosen on the training species alone, in the field
 and in the laboratory, on other leaves of the same kind; `role` says which kind a figure comes from. Leaves: drawn with seeds of their own, the diseases that have a place
-(all but mosaic, which is everywhere), lesions of at most 15 % of the leaf. `swapped`: how often the same map points at the lesions of the
-next leaf, its own chance. Intervals: 2,000 bootstrap draws over leaves.
+(all but mosaic, which is everywhere), lesions of at most 15 % of the leaf. `swapped`: how often the same map points at the lesions of
+the other leaves of its set, which is chance for a map that knows nothing of its leaf. Intervals: 2,000 bootstrap draws over leaves.
 """
 import argparse, sys
 import numpy as np, pandas as pd, torch
@@ -57,16 +57,17 @@ def drawn(folder, species, world, seed, n):
 
 
 def scored(table, leaves, masks, ways):
-    "A row a leaf and way: hit (or its chance), the same on the lesions of the next leaf, the lesions' share, is the brightest pixel on the leaf."
+    "A row a leaf and way: hit (or its chance), hits on the lesions of the other leaves, the lesions' share, is the brightest pixel on the leaf."
+    everywhere = sum(near(lesion).astype(int) for _,lesion in masks)
     for i,(row, image, (leaf, lesion)) in enumerate(zip(table.itertuples(), leaves, masks)):
-        told, next_lesion = dict(leaf=i, disease=row.disease), masks[(i + 1) % len(masks)][1]
+        told = dict(leaf=i, disease=row.disease)
         yield dict(way='a random point on the leaf', hit=by_chance(leaf, lesion), share=lesion.sum()/leaf.sum(), **told)
         yield dict(way='a random point in the picture', hit=near(lesion).mean(), share=lesion.mean(), **told)
         for way,(look, most) in ways.items():
             if i >= most: continue
             heat = look(image, row.species)
-            yield dict(way=way, hit=float(points_at(heat, lesion)), swapped=float(points_at(heat, next_lesion)), share=share_inside(heat, lesion),
-                       on_leaf=float(leaf.flat[heat.argmax()]), **told)
+            hit, there = float(points_at(heat, lesion)), everywhere.flat[heat.argmax()]
+            yield dict(way=way, hit=hit, swapped=(there - hit)/(len(masks) - 1), share=share_inside(heat, lesion), on_leaf=float(leaf.flat[heat.argmax()]), **told)
 
 
 def interval(x, rng, draws=2000):
