@@ -24,7 +24,7 @@ setup(
     package_data={'plantnb': ['*.tsv']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require={'all': cfg['all_requirements'].split(), 'dev': cfg['dev_requirements'].split() + cfg['all_requirements'].split()},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     zip_safe=False,

@@ -363,7 +363,7 @@ def sign_test(a:pd.Series, b:pd.Series # a measure by species, of two ways
     wins, losses = int((a > b).sum()), int((a < b).sum())
     return binomtest(wins, wins + losses).pvalue if wins + losses else 1.
 
-# %% ../nbs/05_generalise.ipynb #fdf65760
+# %% ../nbs/05_generalise.ipynb #fcef0d32
 class Trunk(nn.Module):
     "What is kept of a picture, so that the end of a body can learn without the rest: its features, and its map at 1/16 of the size."
     tag = '-trunk'
@@ -372,9 +372,9 @@ class Trunk(nn.Module):
         self.stages = StagePool(body)
     def forward(self, x): # (n, 3, h, w) in 0..1 -> (n, n_features + channels*h/16*w/16) float16
         maps = self.stages.maps(x)
-        return torch.cat([self.stages.pool(maps), maps[-2].flatten(1).float()], 1).half()
+        return torch.cat([self.stages.pool(maps), maps[-2].flatten(1)], 1).half()
 
-# %% ../nbs/05_generalise.ipynb #010b5c04
+# %% ../nbs/05_generalise.ipynb #1d978290
 class End(nn.Module):
     "The end of a body on what a `Trunk` of the same body kept: its features, as they are with the layers that it has now."
     def __init__(self, body):
@@ -388,7 +388,7 @@ class End(nn.Module):
         return kept[:, :self.n_middle].float(), maps.view(len(kept), self.channels, side, side).contiguous(memory_format=torch.channels_last)
     def forward(self, middle, maps):
         with fast_math(maps.device): last = self.layers(maps)
-        return torch.cat([middle, *(rooted(s) for s in self.pool.summarise([last]))], 1)
+        return torch.cat([middle, *(rooted(s) for s in self.pool.summaries([last.float()]))], 1)
 
 @patch
 @torch.no_grad()

@@ -413,7 +413,7 @@ def probability(
     "Platt's calibration applied: sigmoid(scale * log-odds + bias)"
     return 1/(1+np.exp(-np.clip(rule['scale']*np.asarray(log_odds, float) + rule['bias'], -60, 60)))
 
-# %% ../nbs/05_generalise.ipynb #03e51156
+# %% ../nbs/05_generalise.ipynb #661081d1
 @patch
 def stages(self:Body, x:Tensor # (n, 3, h, w) in 0..1
           )->list: # maps at 1/8 and 1/16 of the size, and the last one
@@ -436,12 +436,12 @@ class StagePool(nn.Module):
         device = body.mean.device
         with torch.no_grad(): self.n_features = self(torch.zeros(1, 3, 64, 64, device=device)).shape[1]
     def train(self, mode=True): return super().train(False)
-    def maps(self, x): # (n, 3, h, w) in 0..1 -> those of `Body.stages`
-        with fast_math(x.device): return self.body.stages(x)
-    def summarise(self, maps): # -> float32, (n, channels) each
-        *middle, last = [m.float() for m in maps]
+    def maps(self, x): # (n, 3, h, w) in 0..1 -> float32, (n, channels, h/8, w/8), (.., h/16, ..) and the last
+        with fast_math(x.device): return [m.float() for m in self.body.stages(x)]
+    def summaries(self, maps): # -> (n, channels) each
+        *middle, last = maps
         return [s for m in middle for s in (m.mean((2, 3)), m.std((2, 3)))] + [last.amax((2, 3)), last.mean((2, 3))]
-    def pool(self, maps): return torch.cat([rooted(s) for s in self.summarise(maps)], 1)
+    def pool(self, maps): return torch.cat([rooted(s) for s in self.summaries(maps)], 1) # -> (n, n_features)
     def forward(self, x): return self.pool(self.maps(x)) # (n, 3, h, w) in 0..1 -> (n, n_features) float32
 
 # %% ../nbs/05_generalise.ipynb #997a1df5

@@ -24,7 +24,7 @@ def exported(path): return [source(c) for c in CELLS[path] if c['cell_type'] == 
 @pytest.mark.parametrize('modules,heavy', [
     ('data', 'torch fastai timm sklearn matplotlib imagehash joblib'), ('sources', 'torch fastai timm sklearn matplotlib pooch requests tqdm joblib'),
     ('toy', 'torch fastai timm sklearn matplotlib'), ('cli', 'torch fastai timm sklearn matplotlib'),
-    ('nets', 'fastai matplotlib'), ('predict', 'fastai matplotlib sklearn')])
+    ('nets', 'fastai matplotlib'), ('predict', 'fastai matplotlib sklearn'), ('explain', 'fastai matplotlib sklearn captum')])
 def test_imports_stay_light(modules, heavy):
     code = f'import sys, plantnb.{modules}; print(*(m for m in {heavy.split()} if m in sys.modules))'
     ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)

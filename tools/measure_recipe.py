@@ -24,7 +24,7 @@ from plantnb.nets import Best, StagePool, make_body
 class RawStages(StagePool):
     "The summaries of `StagePool` before roots and standardisation."
     tag = '-rawstages'
-    def forward(self, x): return torch.cat(self.summarise(self.maps(x)), 1)
+    def forward(self, x): return torch.cat(self.summaries(self.maps(x)), 1)
 
 
 def prepared(raw, sizes, keep, roots, within):
@@ -96,7 +96,7 @@ def main(run):
     table = table.groupby(['species', 'view', 'k', 'strength'], as_index=False)[['auroc', 'balanced_accuracy']].mean().round(4)
     table.assign(**said).to_csv(ROOT/'results/strength.csv', index=False)
     raw, some = RawStages(body), m.sample(frac=1, random_state=0).groupby(['species', 'label']).head(200).sort_index().reset_index(drop=True)
-    sizes = [p.shape[1] for p in raw.summarise(raw.maps(torch.zeros(1, 3, 64, 64)))]
+    sizes = [p.shape[1] for p in raw.summaries(raw.maps(torch.zeros(1, 3, 64, 64)))]
     pd.concat(ablation(views(raw, some), sizes, some)).round(4).assign(**said).to_csv(ROOT/'results/ablation.csv', index=False)
 
 
