@@ -271,12 +271,13 @@ def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path
         scores.append(scored.assign(split=scored.filename.map(lab.set_index('filename').split)))
     return scores
 
-# %% ../nbs/a3_cli.ipynb #4dd80a32
+# %% ../nbs/a3_cli.ipynb #f9b2307d
 def seeds_of(name:str, settings:dict, out:Path # a model, the run's settings and its folder
             )->list: # (settings with that seed, folder of the model), a pair a seed; the first is the model that is kept in use
     "Where a model is trained with each of the run's seeds."
     folder, first = out/'models'/name, settings['seed']
-    return [({**settings, 'seed': seed}, folder if seed == first else folder/'seeds'/str(seed)) for seed in range(first, first + settings.get('seeds', 1))]
+    seeds = range(first, first + settings.get('seeds', 1))
+    return [({**settings, 'seed': seed}, folder if seed == first else folder/'seeds'/str(seed)) for seed in seeds]
 
 # %% ../nbs/a3_cli.ipynb #6c2755ab
 def run_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_model`

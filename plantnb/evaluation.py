@@ -465,7 +465,7 @@ def _groups(d, manifest):
     masks = dict(seen=seen&~test, seen_shifted=seen&test, unseen=~seen, unseen_genus=~seen & d.species.map(is_new).astype(bool))
     return {k:d[v] for k,v in masks.items() if v.any()}
 
-# %% ../nbs/04_evaluation.ipynb #9d4e859f
+# %% ../nbs/04_evaluation.ipynb #5d2ab57b
 def _report_group(d, leaf, cached, n_boot, seed):
     "A group of metrics.json: means over species, and each species with its counts"
     per = {}
@@ -476,8 +476,8 @@ def _report_group(d, leaf, cached, n_boot, seed):
     counts = d.drop_duplicates('filename').groupby(['species','label']).size().unstack(fill_value=0)
     counts = counts.reindex(columns=list(LABELS), fill_value=0)
     both = [s for s in per if (counts.loc[s]>0).all()]
-    rows = {s:dict({k:interval(v, k in INFLATED) for k,v in per[s].items()}, healthy=int(counts.healthy[s]), diseased=int(counts.diseased[s]),
-                   averaged=s in both) for s in per}
+    said = lambda s: {k:interval(v, k in INFLATED) for k,v in per[s].items()}
+    rows = {s:dict(said(s), healthy=int(counts.healthy[s]), diseased=int(counts.diseased[s]), averaged=s in both) for s in per}
     for s in set(per)-set(both): rows[s].update({k:interval(np.array([np.nan])) for k in METRICS if k!='accuracy'})
     return dict(group_metrics({s:per[s] for s in both}, n_boot, seed), per_species=rows)
 

@@ -239,7 +239,7 @@ def shaped(leaf:np.ndarray, # (size, size, 3) uint8, all leaf
     alpha = outline.getchannel('A')
     return Image.fromarray(np.dstack([leaf, alpha.crop(alpha.getbbox()).resize(leaf.shape[1::-1], Image.BILINEAR)]))
 
-# %% ../nbs/05_generalise.ipynb #4019e467
+# %% ../nbs/05_generalise.ipynb #94f37201
 class LeafPool:
     "Cut-out leaves by (species, label), at most `each` of a cell: the neighbours and the litter of `composite`."
     def __init__(self, files:list, manifest:pd.DataFrame, each:int=24, seed:int=0, size:int=256, how:str='crop'):
@@ -255,8 +255,8 @@ class LeafPool:
     def cut(self, rng, photograph):
         "The leaf of a photograph, in another's outline where it fills the picture; None where none was found."
         leaf = cut_out(photograph)
-        if leaf is None and self.outlines and fills_picture(photograph): leaf = shaped(photograph, self.outlines[rng.integers(len(self.outlines))])
-        return leaf
+        if leaf is not None or not self.outlines or not fills_picture(photograph): return leaf
+        return shaped(photograph, self.outlines[rng.integers(len(self.outlines))])
     def any(self, rng):
         "A leaf of either label alike, whatever its species."
         leaves = self.labels[LABELS[rng.integers(2)]] or sum(self.labels.values(), [])
@@ -374,7 +374,7 @@ class Trunk(nn.Module):
         maps = self.stages.maps(x)
         return torch.cat([self.stages.pool(maps), maps[-2].flatten(1)], 1).half()
 
-# %% ../nbs/05_generalise.ipynb #1d978290
+# %% ../nbs/05_generalise.ipynb #ceb5cf7c
 class End(nn.Module):
     "The end of a body on what a `Trunk` of the same body kept: its features, as they are with the layers that it has now."
     def __init__(self, body):
@@ -385,7 +385,8 @@ class End(nn.Module):
     def split(self, kept): # (n, ...) float16 -> (n, n_middle) and (n, channels, h, w) float32
         maps = kept[:, self.pool.n_features:].float().view(len(kept), self.channels, -1)
         side = round(maps.shape[2]**.5)
-        return kept[:, :self.n_middle].float(), maps.view(len(kept), self.channels, side, side).contiguous(memory_format=torch.channels_last)
+        maps = maps.view(len(kept), self.channels, side, side)
+        return kept[:, :self.n_middle].float(), maps.contiguous(memory_format=torch.channels_last)
     def forward(self, middle, maps):
         with fast_math(maps.device): last = self.layers(maps)
         return torch.cat([middle, *(rooted(s) for s in self.pool.summaries([last.float()]))], 1)
@@ -399,17 +400,19 @@ def features(self:End,
     "Features of all pictures."
     if self.layers is None: return kept[:, :self.pool.n_features].astype(np.float32)
     device = self.pool.body.mean.device
-    return np.concatenate([self(*self.split(torch.from_numpy(part).to(device))).cpu().numpy() for part in np.split(kept, range(bs, len(kept), bs))])
+    parts = np.split(kept, range(bs, len(kept), bs))
+    return np.concatenate([self(*self.split(torch.from_numpy(part).to(device))).cpu().numpy() for part in parts])
 
-# %% ../nbs/05_generalise.ipynb #9a0cbf18
+# %% ../nbs/05_generalise.ipynb #bfe1a6c1
 def mix_styles(maps:Tensor, # (n, channels, h, w)
                rng:np.random.Generator, # where chance comes from
                alpha:float=.3, # of the Beta distribution that says how much of the other picture's style is taken
               )->Tensor: # the same shape
     "Each map with the mean and spread of its channels mixed with those of another picture's (Zhou 2021)."
     mean, spread = maps.mean((2, 3), keepdim=True), maps.std((2, 3), keepdim=True) + 1e-5
-    other, share = torch.from_numpy(rng.permutation(len(maps))), torch.from_numpy(rng.beta(alpha, alpha, (len(maps), 1, 1, 1))).float().to(maps.device)
-    mixed = lambda s: share*s + (1 - share)*s[other.to(maps.device)]
+    other, share = rng.permutation(len(maps)), rng.beta(alpha, alpha, (len(maps), 1, 1, 1))
+    other, share = torch.from_numpy(other).to(maps.device), torch.from_numpy(share).float().to(maps.device)
+    mixed = lambda s: share*s + (1 - share)*s[other]
     return (maps - mean)/spread*mixed(spread) + mixed(mean)
 
 # %% ../nbs/05_generalise.ipynb #e9d703e4
@@ -428,7 +431,7 @@ class Scaled(nn.Module):
         head.bias.copy_(self.bias)
         return head
 
-# %% ../nbs/05_generalise.ipynb #6e46a674
+# %% ../nbs/05_generalise.ipynb #213e6720
 def fine_tune(body:Body, # frozen; not changed
               views:list, # (n, ...) float16 from its `Trunk`, of the same leaves, one for each way they are shown
               manifest:pd.DataFrame, # n rows: `species`, `label`
@@ -442,7 +445,8 @@ def fine_tune(body:Body, # frozen; not changed
     end, y, p = End(body), torch.from_numpy(targets(manifest)).float().to(device), cell_weights(manifest)/cell_weights(manifest).sum()
     head = Scaled([kept[:, :end.pool.n_features].astype(np.float32) for kept in views], manifest).to(device)
     if not steps: return body, head.plain()
-    adam = torch.optim.AdamW([dict(params=end.layers.requires_grad_(True).parameters()), dict(params=head.parameters(), lr=lr/5, weight_decay=0.)], lr)
+    layers = end.layers.requires_grad_(True)
+    adam = torch.optim.AdamW([dict(params=layers.parameters()), dict(params=head.parameters(), lr=lr/5, weight_decay=0.)], lr)
     shape = combined_cos(.2, .04, 1., 0.)
     rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: shape(step/steps))
     for _ in range(steps):
@@ -454,7 +458,7 @@ def fine_tune(body:Body, # frozen; not changed
         F.binary_cross_entropy_with_logits(head(end(middle, maps)), y[rows]).backward()
         adam.step()
         rates.step()
-    end.layers.requires_grad_(False)
+    layers.requires_grad_(False)
     return body, head.requires_grad_(False).plain()
 
 # %% ../nbs/05_generalise.ipynb #7f361732
