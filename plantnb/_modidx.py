@@ -56,6 +56,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'plantnb.cli.arg': ('a3_cli.html#arg', 'plantnb/cli.py'),
                              'plantnb.cli.article_sources': ('a3_cli.html#article_sources', 'plantnb/cli.py'),
                              'plantnb.cli.beside_article': ('a3_cli.html#beside_article', 'plantnb/cli.py'),
+                             'plantnb.cli.check_asked': ('a3_cli.html#check_asked', 'plantnb/cli.py'),
                              'plantnb.cli.choose_leaves': ('a3_cli.html#choose_leaves', 'plantnb/cli.py'),
                              'plantnb.cli.claim_run': ('a3_cli.html#claim_run', 'plantnb/cli.py'),
                              'plantnb.cli.cnn_pairs': ('a3_cli.html#cnn_pairs', 'plantnb/cli.py'),
