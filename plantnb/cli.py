@@ -456,7 +456,7 @@ def check_asked(protocols:list, seeds:int, tune:int|None # as for `plantnb_run`
     if seeds < 1: raise PlantnbError(f'--seeds {seeds}: at least 1 is needed')
     if tune is not None and tune < 0: raise PlantnbError(f'--tune {tune}: 0 or more steps are needed')
 
-# %% ../nbs/a3_cli.ipynb #2f98fbce
+# %% ../nbs/a3_cli.ipynb #8fc51103
 @call_parse
 @user_errors
 def plantnb_run(
@@ -483,11 +483,10 @@ def plantnb_run(
     backbone = backbone or ('resnet18' if data else 'efficientnet_lite0')
     check_asked(protocols, seeds, tune)
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
-    settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe, tune=tune,
-        combine=combine, how=how, protocols=protocols, pairs=pairs, epochs=epochs_of(epochs), **unusual(doubtful=doubtful, seeds=seeds))
-    report = run(train, test, out, settings, resume, partial(_tell, start))
+    settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
+        tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, epochs=epochs_of(epochs), **unusual(doubtful=doubtful, seeds=seeds))
+    print(f'report: {run(train, test, out, settings, resume, partial(_tell, start))}')
     if data: print(beside_article(out).to_string(index=False))
-    print(f'report: {report}')
 
 # %% ../nbs/a3_cli.ipynb #cd1103ce
 def _about(name, rows, room):
