@@ -7,7 +7,7 @@ __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'A
            'one_line', 'way_out', 'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates', 'cnn_pairs',
            'plan', 'quiet_bars', 'train_article', 'train_model', 'save_model', 'score_model', 'score_left_out',
            'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'prepare_run', 'run',
-           'article_sources', 'choose_leaves', 'beside_article', 'epochs_of', 'unusual', 'check_asked', 'plantnb_run',
+           'article_sources', 'choose_leaves', 'beside_article', 'counted', 'check_asked', 'plantnb_run',
            'plantnb_fetch', 'plantnb_predict']
 
 # %% ../nbs/a3_cli.ipynb #ffd162a2
@@ -440,14 +440,12 @@ def _add_to_report(report, table, backbone):
     page = report.read_text(encoding='utf8')
     write_text(report, page.replace('</h1>', f'</h1>{section}', 1))
 
-# %% ../nbs/a3_cli.ipynb #c15bd647
-def epochs_of(epochs:int|None)->dict: # {model: epochs}
-    "Epochs of the three models, as asked for or by default."
-    return {name: epochs or default for name,default in EPOCHS.items()}
-
-def unusual(doubtful:bool, seeds:int)->dict:
-    "Settings that are named in a run's config only where they were asked for, so that older runs can go on."
-    return {**({'doubtful': True} if doubtful else {}), **({'seeds': seeds} if seeds != 1 else {})}
+# %% ../nbs/a3_cli.ipynb #10a8a3b0
+def counted(epochs:int|None, doubtful:bool, seeds:int # as for `plantnb_run`
+           )->dict: # epochs of each model; `doubtful` and `seeds` only where they were asked for, so that older runs can go on
+    "Settings that are not kept as they were asked for."
+    asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds}
+    return {'epochs': {name: epochs or default for name,default in EPOCHS.items()}, **{k: v for k,v in asked.items() if v}}
 
 def check_asked(protocols:list, seeds:int, tune:int|None # as for `plantnb_run`
                )->None:
@@ -456,7 +454,7 @@ def check_asked(protocols:list, seeds:int, tune:int|None # as for `plantnb_run`
     if seeds < 1: raise PlantnbError(f'--seeds {seeds}: at least 1 is needed')
     if tune is not None and tune < 0: raise PlantnbError(f'--tune {tune}: 0 or more steps are needed')
 
-# %% ../nbs/a3_cli.ipynb #8fc51103
+# %% ../nbs/a3_cli.ipynb #0726dde3
 @call_parse
 @user_errors
 def plantnb_run(
@@ -484,7 +482,7 @@ def plantnb_run(
     check_asked(protocols, seeds, tune)
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
     settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
-        tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, epochs=epochs_of(epochs), **unusual(doubtful=doubtful, seeds=seeds))
+        tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, **counted(epochs, doubtful, seeds))
     print(f'report: {run(train, test, out, settings, resume, partial(_tell, start))}')
     if data: print(beside_article(out).to_string(index=False))
 
