@@ -320,13 +320,13 @@ def with_head(best:Best, # shared
     other._modules = {**best._modules, 'head': head.to(best.spread.device)}
     return other
 
-# %% ../nbs/05_generalise.ipynb #84a7a6c7
+# %% ../nbs/05_generalise.ipynb #f68bd5fc
 def rule_for_shots(models:dict, # {species: a model that has not seen it}
                    views:dict, # {view: (n, d) embeddings}
                    manifest:pd.DataFrame, # n rows
                    k:int, labels:tuple, # leaves of each label
                    seed:int=0, draws:int=3, # of the leaves
-                  )->dict: # scale, bias, threshold: see `calibrate`
+                  )->dict: # scale, bias, threshold, unsure, trade: see `verdict_rule`
     "How log-odds become a verdict when k leaves a label of the species are known, from species that were left out; 0.5 if all are too small."
     y, parts = targets(manifest), []
     for (species, model),(view, z),draw in itertools.product(models.items(), views.items(), range(draws)):
@@ -337,9 +337,9 @@ def rule_for_shots(models:dict, # {species: a model that has not seen it}
         e = adapt(model, z[rest], z[shots.index], y[shots.index], (None, None, None))
         parts.append(pd.DataFrame(dict(e=e, y=y[rest], species=f'{species} {view}')))
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
-    return calibrate(d.e, d.y, d.species) if d.y.nunique() == 2 else dict(scale=1., bias=0., threshold=.5)
+    return verdict_rule(d.e, d.y, d.species) if d.y.nunique() == 2 else dict(scale=1., bias=0., threshold=.5)
 
-# %% ../nbs/05_generalise.ipynb #5c1957cb
+# %% ../nbs/05_generalise.ipynb #7f70e8e6
 def fit_best(body:Body, # frozen
              manifest:pd.DataFrame, root:Path, # from `prepare`
              store:Path, # folder of stores
@@ -361,7 +361,7 @@ def fit_best(body:Body, # frozen
     best.head = fit_head([*train.values()], lab).to(body.mean.device)
     loso, heads = leave_one_out_heads(train, judge, lab)
     held_out = {species: with_head(best, head) for species,head in heads.items()}
-    rule = dict(aggregate='head', references=[], **calibrate(loso.logit, targets(loso), loso.species + ' ' + loso['view']), notes=[])
+    rule = dict(aggregate='head', references=[], **verdict_rule(loso.logit, targets(loso), loso.species + ' ' + loso['view']), notes=[])
     return dict(model=best, z=z, rule=rule, loso=loso, shots=partial(rule_for_shots, held_out, judge, lab, seed=seed))
 
 # %% ../nbs/05_generalise.ipynb #0015f4de
