@@ -130,7 +130,7 @@ def coverage_curve(
         rows.append(dict(wrong=wrong, low=low, high=high, coverage=w[ill|well].sum(), balanced_accuracy=np.mean(ok)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/04_evaluation.ipynb #5fc8bb5e
+# %% ../nbs/04_evaluation.ipynb #38e3c4e8
 def trade(
     p:np.ndarray, y:np.ndarray, species, # as for `unsure_band`
     at:tuple=(.5,.6,.7,.75,.8,.85,.9,.925,.95,.975,.99), # sensitivities
@@ -143,10 +143,12 @@ def trade(
 
 def verdict_rule(
     log_odds:np.ndarray, y:np.ndarray, species, # as for `calibrate`, of leaves whose species was left out
-)->dict: # that of `calibrate`, and unsure and trade
+)->dict: # that of `calibrate`; unsure, the share answered outside of it, and trade
     "All that makes a verdict of log-odds, and what a user may ask of it"
     rule = calibrate(log_odds, y, species); p = probability(log_odds, rule)
-    return dict(rule, unsure=unsure_band(p, y, species, rule['threshold']), trade=trade(p, y, species))
+    low,high = unsure_band(p, y, species, rule['threshold'])
+    answered = float(_cell_weights(y, species)[np.asarray((p<low)|(p>=high))].sum())
+    return dict(rule, unsure=[low,high], answered=answered, trade=trade(p, y, species))
 
 # %% ../nbs/04_evaluation.ipynb #1ceb05fd
 def _labels(manifest): return (manifest.label.values=='diseased').astype(int)
