@@ -116,7 +116,7 @@ def unsure_band(
     high = -_cut(-p[y==0], w[y==0], wrong)                                   # the last that may be called healthy
     return [min(low, threshold),max(float(np.nextafter(high, 2)), threshold)]
 
-# %% ../nbs/04_evaluation.ipynb #81395358
+# %% ../nbs/04_evaluation.ipynb #ad6fa0fc
 def coverage_curve(
     p:np.ndarray, y:np.ndarray, species, threshold:float, # as for `unsure_band`
     wrongs:tuple=(.5,.2,.15,.1,.075,.05,.02,.01), # promises to try, from lax to strict
@@ -126,7 +126,9 @@ def coverage_curve(
     for wrong in wrongs:
         low,high = unsure_band(p, y, species, threshold, wrong)
         ill,well,ok = p>=high,p<low,[]
-        for k in (0,1): answered = w[(y==k)&(ill|well)].sum(); ok.append(w[(y==k)&(ill if k else well)].sum()/answered if answered else np.nan)
+        for k,right in enumerate((well,ill)):
+            answered = w[(y==k)&(ill|well)].sum()
+            ok.append(w[(y==k)&right].sum()/answered if answered else np.nan)
         rows.append(dict(wrong=wrong, low=low, high=high, coverage=w[ill|well].sum(), balanced_accuracy=np.mean(ok)))
     return pd.DataFrame(rows)
 

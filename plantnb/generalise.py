@@ -500,12 +500,12 @@ def nearer_to_leaves(leaves:np.ndarray, bare:np.ndarray # (n, d) and (m, d) embe
     w = fit.fit((x - mean)/spread, np.arange(len(x)) < len(leaves)).coef_[0]/spread
     return w.astype(np.float32), float(fit.intercept_[0] - w @ mean)
 
-# %% ../nbs/07_predict.ipynb #5cff7fa0
+# %% ../nbs/07_predict.ipynb #3e0f5b9a
 def fit_guard(model:nn.Module, # a `Best`
               z:np.ndarray, manifest:pd.DataFrame, root:Path, # its embeddings, a row a manifest row, and where the photographs are
               store:Path, # folder of stores
               seed:int=0, how:str='crop', # of chance; see `square`
-              each:int=60, n:int=300, reject:float=.02, # leaves of a cell of species and label, pictures without one, share of left-out leaves to lose
+              each:int=60, n:int=300, reject:float=.05, # leaves of a cell of species and label, pictures without one, share of left-out leaves to lose
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
     "What tells a leaf from a picture without one, its threshold from training species left out and grounds that were not learned from."
     m = manifest.reset_index(drop=True)

@@ -279,7 +279,7 @@ class _Chain(nn.Module):
         self.model, self.scale, self.bias = model, rule['scale'], rule['bias']
     def forward(self, pixels): return torch.sigmoid(self.scale*self.model.head(self.model.embedding(pixels)).flatten() + self.bias)
 
-# %% ../nbs/07_predict.ipynb #fad220b2
+# %% ../nbs/07_predict.ipynb #1d88fe21
 @torch.no_grad()
 def export_onnx(
     predictor:Predictor, # not of a twin
@@ -294,25 +294,29 @@ def export_onnx(
     pixels, file = torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(0)), io.BytesIO()
     with exact_math():
         ours = chain(pixels).numpy()
-        torch.onnx.export(chain, (pixels,), file, input_names=['pixels'], output_names=['score'], dynamic_axes=dict(pixels={0: 'n'}, score={0: 'n'}), dynamo=False)
+        names = dict(input_names=['pixels'], output_names=['score'], dynamic_axes=dict(pixels={0: 'n'}, score={0: 'n'}))
+        torch.onnx.export(chain, (pixels,), file, dynamo=False, **names)
     model = onnx.load_from_string(file.getvalue())
     notes = dict(size=size, how=predictor.config.get('how', 'crop'), threshold=predictor.rule['threshold'], unsure=predictor.rule.get('unsure'))
     onnx.helper.set_model_props(model, {k: json.dumps(v) for k,v in notes.items()})
-    theirs = onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider']).run(None, dict(pixels=pixels.numpy()))[0]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider'])
+    theirs = session.run(None, dict(pixels=pixels.numpy()))[0]
     off = float(np.abs(ours - theirs).max())
     if off > 1e-4: raise PlantnbError(f'ONNX: the exported model says something else (by {off:.1g}); it was not written')
     with write_whole(Path(path)) as file: onnx.save(model, file)
     predictor.model.to(default_device())
     return off
 
-# %% ../nbs/07_predict.ipynb #d7e41791
-LIMITS = """- It names no disease. Hunger, drought, insects, sunburn or age can look diseased to it, and what does not show on the leaf it cannot see.
+# %% ../nbs/07_predict.ipynb #33496c70
+LIMITS = """- It names no disease. Hunger, drought, insects, sunburn or age can look diseased to it, and what does not show
+  on the leaf it cannot see.
 - It is no advice on what to spray, and no proof that a plant is healthy. Show a leaf that matters to somebody who knows.
-- For a species, a camera or a ground unlike those below it can be wrong more often than it says. A few leaves of your own, with known labels, are the best remedy.
+- For a species, a camera or a ground unlike those above it can be wrong more often than it says. A few leaves of your own,
+  with known labels, are the best remedy.
 - It wants one leaf that fills the picture, sharp, in even daylight."""
-LICENCE = """The network's body is EfficientNet-Lite0 (Tan and Le 2019) with weights trained on ImageNet, Apache-2.0; a run with another backbone has that
-backbone's licence. The rest was computed by plantnb (Apache-2.0) from the photographs named above; whoever took them has the rights in them, and
-this file holds none of them."""
+LICENCE = """The network's body is EfficientNet-Lite0 (Tan and Le 2019) with weights trained on ImageNet, Apache-2.0; a run with
+another backbone has that backbone's licence. The rest was computed by plantnb (Apache-2.0) from the photographs named above;
+whoever took them has the rights in them, and this file holds none of them."""
 
 def _markdown(t):
     "A table as Markdown."
@@ -422,14 +426,15 @@ def look(self:Predictor,
     n = read.decision.value_counts()
     return pictures, rows, ', '.join(f'{n[k]} {k}' for k in (*LABELS, 'unsure', 'no leaf') if k in n) or 'no answer'
 
-# %% ../nbs/07_predict.ipynb #0a2f9968
+# %% ../nbs/07_predict.ipynb #416b6779
 def _page(predictor):
     "The page, not yet served."
     import gradio as gr
     def answer(photos, healthy, diseased):
         try: pictures, rows, together = predictor.look(photos, healthy, diseased)
         except PlantnbError as e: raise gr.Error(str(e), duration=None, print_exception=False) from e
-        return pictures, pd.DataFrame(rows, columns=['photograph', 'verdict', 'P(diseased)', 'most like, or why not read']).to_html(index=False, border=0), together
+        t = pd.DataFrame(rows, columns=['photograph', 'verdict', 'P(diseased)', 'most like, or why not read'])
+        return pictures, t.to_html(index=False, border=0), together
     with gr.Blocks(title='plantnb: is this leaf diseased?', analytics_enabled=False) as page:
         gr.Markdown(f'# Is this leaf diseased?\n{HOW_TO}')
         files = lambda label: gr.File(label=label, file_count='multiple', file_types=[*sorted(IMAGE_SUFFIXES)], height=150)
@@ -443,6 +448,7 @@ def _page(predictor):
         ask.click(answer, [photos, *known], [pictures, table, summary], api_visibility='private')
     return page
 
+# %% ../nbs/07_predict.ipynb #74e7adc8
 def serve_app(
     predictor:Predictor, # from `load`
     port:int=7860, # on this machine
@@ -455,7 +461,7 @@ def serve_app(
     os.environ.setdefault('HF_HUB_OFFLINE', '1') # nothing is asked of any other host
     import gradio as gr
     theme, page = gr.themes.Base(primary_hue='green', font=['system-ui', 'sans-serif'], font_mono=['monospace']), _page(predictor)
-    try: page.launch(server_name='127.0.0.1', server_port=port, share=False, max_file_size=BYTES, inbrowser=open_browser, prevent_thread_lock=not wait,
-                     theme=theme, footer_links=[], ssr_mode=False, enable_monitoring=False, quiet=True)
+    only = dict(server_name='127.0.0.1', server_port=port, share=False, max_file_size=BYTES, enable_monitoring=False, footer_links=[])
+    try: page.launch(inbrowser=open_browser, prevent_thread_lock=not wait, theme=theme, ssr_mode=False, quiet=True, **only)
     except OSError as e: raise PlantnbError(f'app: port {port} is taken; choose another with --port') from e
     return page
