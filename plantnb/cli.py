@@ -217,15 +217,15 @@ def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, s
     write_csv(generalise.loso_table(found['loso']), folder/'history.csv')
     return found
 
-# %% ../nbs/a3_cli.ipynb #19c870ae
+# %% ../nbs/a3_cli.ipynb #9c006a70
 def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings of the manifest's leaves
                rule:dict, shots:callable, # from `train_model`
-               manifest:pd.DataFrame, settings:dict, # of the run
+               manifest:pd.DataFrame, out:Path, settings:dict, # of the run
                folder:Path, # gets the checkpoint
               )->None:
-    "The checkpoint: weights, references, and how a logit becomes a verdict."
+    "The checkpoint: weights, references, and how a logit becomes a verdict; for chapter 05's recipe also guard and gallery."
     import torch
-    from plantnb import baseline, nets
+    from plantnb import baseline, generalise, nets
     rows = list(rule['references'])
     config = dict(kind=name if name in ('baseline', 'best') else 'twin', name=name, backbone='article_cnn' if name == 'twin_cnn' else settings['backbone'],
         size=256, **{k: settings[k] for k in ('combine', 'how', 'seed')}, epochs=settings['epochs'].get(name), best_epoch=getattr(model, 'best_epoch', None),
@@ -233,8 +233,11 @@ def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings
         rule={**rule, 'references': manifest.filename.iloc[rows].tolist()})
     few = {f'{prefix}{k}': (k, labels) for k in (1, 5, 20) for prefix,labels in (('', LABELS), ('healthy-', LABELS[:1]))}
     if shots: config['shots'] = {shot: shots(*asked) for shot,asked in few.items()}
-    references = [torch.from_numpy(a[rows]) for a in (z, baseline.targets(manifest))] if rows else [None, None]
-    nets.checkpoint_save(model, folder, config, *references)
+    references, extra = [torch.from_numpy(a[rows]) for a in (z, baseline.targets(manifest))] if rows else [None, None], None
+    if name == 'best':
+        fields, extra = generalise.fit_companions(model, z, manifest, out, out/'embeddings', settings['seed'], settings['how'])
+        config |= fields
+    nets.checkpoint_save(model, folder, config, *references, extra=extra)
 
 # %% ../nbs/a3_cli.ipynb #5068aaac
 def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
@@ -280,7 +283,7 @@ def seeds_of(name:str, settings:dict, out:Path # a model, the run's settings and
     seeds = range(first, first + settings.get('seeds', 1))
     return [({**settings, 'seed': seed}, folder if seed == first else folder/'seeds'/str(seed)) for seed in seeds]
 
-# %% ../nbs/a3_cli.ipynb #6c2755ab
+# %% ../nbs/a3_cli.ipynb #2f15a517
 def run_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_model`
               tell:callable, folder:Path # is told each step; of the model
              )->tuple: # (tables of scores, tables of references, pair accuracy)
@@ -288,7 +291,7 @@ def run_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, set
     from plantnb import generalise
     found = train_model(name, body, z, manifest, out, settings, resume, tell, folder)
     loso = found.pop('loso', None)
-    save_model(name, **found, manifest=manifest, settings=settings, folder=folder)
+    save_model(name, **found, manifest=manifest, out=out, settings=settings, folder=folder)
     scores, references, pairs = score_model(name, **found, manifest=manifest, settings=settings)
     if 'loso' in settings['protocols'] and name != 'twin_cnn':
         if loso is None: scores += score_left_out(name, body, z, manifest, out, settings, resume, tell, folder)
@@ -355,7 +358,7 @@ def prepare_run(train, test, # folders or CSVs
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
     return manifest, len(embedded)
 
-# %% ../nbs/a3_cli.ipynb #9d504e1b
+# %% ../nbs/a3_cli.ipynb #a84ff45b
 def run(train, test, # folders or CSVs
         out:Path, settings:dict, # the run folder, and what the result depends on
         resume:bool=False, # go on with a run that was stopped
@@ -368,7 +371,7 @@ def run(train, test, # folders or CSVs
     with hold(out, 'plantnb_run', tell): return _run(train, test, out, settings, body, resume, tell)
 
 def _run(train, test, out, settings, body, resume, tell):
-    from plantnb import evaluation
+    from plantnb import evaluation, predict
     claim_run(out, settings)
     tell('prepare the photographs')
     manifest, embedded = prepare_run(train, test, out, settings, body, tell)
@@ -378,6 +381,7 @@ def _run(train, test, out, settings, body, resume, tell):
     quiet_bars()
     metrics = run_models(body, z, manifest, out, settings, resume, tell)
     report = evaluation.write_report(out)
+    predict.write_cards(out)
     tell('done')
     table = evaluation.metrics_table(metrics).drop(columns=['accuracy', 'F1', 'threshold regret', 'interval'])
     print(table[~table.protocol.str.contains('queries')].to_string(index=False))
@@ -520,16 +524,17 @@ def plantnb_fetch(
     if archives and not failed: print(f'{root/"downloads"} may be deleted: {size_words(sum(f.stat().st_size for f in archives))}')
     return int(failed > 0)
 
-# %% ../nbs/a3_cli.ipynb #43ee5ac7
+# %% ../nbs/a3_cli.ipynb #7b9cf056
 def _printable(text):
     "Text that any terminal and file takes: bytes of a file name that are no UTF-8 are shown as escapes."
     return os.fsencode(text).decode('utf-8', 'backslashreplace')
 
 def _as_table(answers, folders):
     score, decision = [f'{s:.3f}' if s == s else '-' for s in answers.score], answers.decision.fillna('failed')
-    shown = pd.DataFrame(dict(filename=answers.filename, score=score, decision=decision))
+    shown = pd.DataFrame(dict(filename=answers.filename, score=score, decision=decision, nearest=answers.get('nearest', '')))
     width = max([len('filename'), *map(len, shown.filename)])
-    return '\n'.join(f'{f:<{width}}  {s:>5}  {d}' for f,s,d in [tuple(shown), *shown.itertuples(index=False)]) + '\n'
+    head = ('filename', 'score', 'decision', 'nearest' if 'nearest' in answers else '')
+    return '\n'.join(f'{f:<{width}}  {s:>5}  {d:<8}  {n}'.rstrip() for f,s,d,n in [head, *shown.itertuples(index=False)]) + '\n'
 
 def _as_csv(answers, folders): return answers.to_csv(index=False, float_format='%.6f', lineterminator='\n')
 
@@ -540,59 +545,94 @@ def _as_json(answers, folders):
 
 FORMATS = dict(table=_as_table, csv=_as_csv, json=_as_json)
 
-# %% ../nbs/a3_cli.ipynb #db55773f
+# %% ../nbs/a3_cli.ipynb #3bfd8755
 def _summary_line(row):
     "One folder in a sentence."
-    n = row.healthy + row.diseased
-    failed = f', {row.failed} could not be read' if row.failed else ''
-    if not n: return f'{row.folder}: no answer{failed}'
+    others = ''.join(f', {n} {what}' for what,n in (('unsure', row.unsure), ('no leaf', row.no_leaf), ('could not be read', row.failed)) if n)
+    if not row.healthy + row.diseased: return f'{row.folder}: no verdict{others}'
     share = f'{row.share:.0%} diseased (95 % interval {row.low:.0%} to {row.high:.0%})'
-    return f'{row.folder}: {row.healthy} healthy, {row.diseased} diseased{failed}; {share}'
+    return f'{row.folder}: {row.healthy} healthy, {row.diseased} diseased{others}; {share}'
+
+def _marks_line(row):
+    "How right the answers of a labelled folder are."
+    if row.leaves != row.leaves: return None
+    return (f'{row.folder}: labels from its folders\' names, {row.leaves:.0f} leaves: AUROC {row.auroc:.3f}, '
+            f'balanced accuracy {row.balanced_accuracy:.3f} of the {row.answered:.0%} with a verdict')
+
+def _price_line(predictor, default):
+    "What the sensitivity that was asked for costs."
+    now, usual = predictor.price(), default.price()
+    told = lambda p: f'{p["sensitivity"]:.0%} of the diseased leaves found, {p["specificity"]:.0%} of the healthy ones left alone'
+    return f'on species left out of training: {told(now)} (without --sensitivity: {told(usual)}); yours may differ'
 
 def _progress(done, total):
     "A counter on a terminal; nothing in a log file."
     if not sys.stderr.isatty() or total <= 64: return
     print(f'\r{done} of {total} photographs', end='\n' if done == total else '', file=sys.stderr, flush=True)
 
-# %% ../nbs/a3_cli.ipynb #b5e550de
+# %% ../nbs/a3_cli.ipynb #5c5d300a
 def _out_format(out, format):
     "The format that was asked for, else the one of the file's suffix, else a table; the folder of `out` is made."
     if out and out.is_dir(): raise PlantnbError(f'--out {out}: is a folder; name a file in it, such as {out/"answers.csv"}')
     if out: out.parent.mkdir(parents=True, exist_ok=True)
     return format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
-def _say_answers(answers, folders, out, format):
-    "Answers to `out` or the screen, a line a folder for people, a line a failure on stderr."
+def _say_answers(answers, folders, out, format, also=()):
+    "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr."
     answers = answers.assign(filename=answers.filename.map(_printable), error=answers.error.map(_printable))
     folders = folders.assign(folder=folders.folder.map(_printable))
     text = FORMATS[format](answers, folders)
     if out: write_text(out, text)
     else: print(text, end='')
-    if out or format == 'table': print(*map(_summary_line, folders.itertuples()), sep='\n', end='\n' if len(folders) else '')
+    lines = [*map(_summary_line, folders.itertuples()), *filter(None, map(_marks_line, folders.itertuples())), *also]
+    if out or format == 'table': print(*lines, sep='\n', end='\n' if lines else '')
     if out: print(f'{len(answers)} answers in {_printable(out)}')
     sys.stdout.flush()
     for error in answers.error[answers.error != '']: say(error)
 
-# %% ../nbs/a3_cli.ipynb #d044515a
+# %% ../nbs/a3_cli.ipynb #5b587f2e
+def _answer(predictor, photos, references, nearest):
+    "Answers, and a row a folder with what its labels say of them."
+    from plantnb.predict import folder_summary, tree_metrics
+    answers = predictor.predict(photos, references, progress=_progress, nearest=nearest)
+    folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
+    marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
+    return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
+
+def _wrong_usage(photos, healthy, diseased, out, csv, app):
+    "What is wrong with what was asked for, or None."
+    if diseased and not healthy: return '--diseased needs --healthy beside it'
+    if out and csv: return '--csv FILE is short for --format csv --out FILE: give one of them'
+    if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
+
+# %% ../nbs/a3_cli.ipynb #343d6492
 @call_parse
 @user_errors
 def plantnb_predict(
-    photos:arg(Path, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='+'),
-    model:arg(Path, 'folder of a model, such as OUT/models/baseline of plantnb_run', required=True)=None,
+    photos:arg(Path, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='*'),
+    model:arg(Path, 'folder of a model, such as OUT/models/best of plantnb_run; default: the model that comes with the package')=None,
     healthy:Path=None, # healthy leaves of your own species, a photograph or a folder of them: references
-    diseased:Path=None, # diseased ones; a twin also works with healthy ones alone
+    diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
+    sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
+    nearest:int=0, # name so many known leaves that look most like each one
     format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:Path=None, # file for the answers; the screen then shows the summary only
+    csv:Path=None, # short for --format csv --out CSV
+    app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
+    port:int=7860, # of the page
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
-    """Is this leaf diseased? Gives every photograph a score, P(diseased) from 0 to 1, and a decision.
+    """Is this leaf diseased? Gives every photograph a score, P(diseased) from 0 to 1, and a decision: healthy, diseased, unsure or no leaf.
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
-    if diseased and not healthy: return say('plantnb_predict: --diseased needs --healthy beside it') or 2
-    out = Path(out) if out else None
-    format = _out_format(out, format)
-    from plantnb.predict import folder_summary, load
-    predictor, photos = load(model), [Path(p) for p in photos]
+    photos = [Path(p) for p in photos or []]
+    if wrong := _wrong_usage(photos, healthy, diseased, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    out = Path(out or csv) if out or csv else None
+    format = _out_format(out, 'csv' if csv else format)
+    from plantnb.predict import load, serve_app
+    predictor = default = load(model)
+    if sensitivity is not None: predictor = default.at_sensitivity(sensitivity)
+    if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
-    answers = predictor.predict(photos, references, progress=_progress)
-    _say_answers(answers, folder_summary(answers, list(dict.fromkeys(p for p in photos if p.is_dir()))), out, format)
+    answers, folders = _answer(predictor, photos, references, nearest)
+    _say_answers(answers, folders, out, format, [_price_line(predictor, default)] if sensitivity is not None else [])
     return int((answers.error != '').any())

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['SCORES', 'REFERENCES', 'METRICS', 'INFLATED', 'ENOUGH', 'SAME_QUERIES', 'NAMES', 'COLOURS', 'CSS', 'CANNOT', 'WORDS',
            'MEANS', 'GROUP_MEANS', 'leaf_names', 'one_a_leaf', 'draw_references', 'best_threshold', 'calibrate',
-           'is_twin', 'species_auroc', 'choose_references', 'fit_rule', 'score_rows', 'reference_rows', 'zero_shot',
-           'reference_pool', 'draw_shots', 'adapt', 'k_shot', 'resample', 'ranked_metrics', 'decided_metrics',
-           'species_metrics', 'interval', 'group_metrics', 'evaluate', 'pairs_from_leaves', 'leaves_from_pairs',
-           'pair_accuracy', 'pair_metrics', 'said', 'metrics_table', 'species_table', 'pick_scores', 'plot_roc',
-           'reliability', 'plot_reliability', 'plot_species', 'worst_mistakes', 'plot_mistakes', 'history_figure',
-           'read_run', 'headline', 'write_report']
+           'unsure_band', 'coverage_curve', 'trade', 'verdict_rule', 'is_twin', 'species_auroc', 'choose_references',
+           'fit_rule', 'score_rows', 'verdicts', 'reference_rows', 'zero_shot', 'reference_pool', 'draw_shots', 'adapt',
+           'k_shot', 'resample', 'ranked_metrics', 'decided_metrics', 'species_metrics', 'interval', 'group_metrics',
+           'evaluate', 'pairs_from_leaves', 'leaves_from_pairs', 'pair_accuracy', 'pair_metrics', 'said',
+           'metrics_table', 'species_table', 'answered_table', 'pick_scores', 'plot_roc', 'reliability',
+           'plot_reliability', 'plot_species', 'worst_mistakes', 'plot_mistakes', 'history_figure', 'read_run',
+           'headline', 'write_report']
 
 # %% ../nbs/04_evaluation.ipynb #4a604e3a
 import base64, html, io, itertools, json
@@ -94,6 +95,63 @@ def calibrate(
     rule = dict(scale=float(max(fit.coef_[0,0]/unit, 1e-3/unit)), bias=float(fit.intercept_[0]))
     threshold,good = best_threshold(probability(e, rule), y, species)
     return dict(rule, threshold=threshold, valid_balanced_accuracy=good)
+
+# %% ../nbs/04_evaluation.ipynb #d9537422
+def _cut(p, w, share):
+    "The highest cut below which at most `share` of the weight lies"
+    order = np.argsort(p); p,below = p[order],w[order].cumsum()/w.sum()
+    k = np.searchsorted(below, share+1e-12, side='right')
+    return float(p[min(k, len(p)-1)])
+
+# %% ../nbs/04_evaluation.ipynb #a2d87f14
+def unsure_band(
+    p:np.ndarray, # (n,) P(diseased) of leaves that were not learned from
+    y:np.ndarray, # (n,) 1 = diseased, 0 = healthy
+    species, # (n,) species of each leaf
+    threshold:float, # lies in the band
+    wrong:float=.1, # share of either label that may get the other label's verdict
+)->list: # [low, high], see `decide`
+    "The narrowest band around the threshold outside of which at most `wrong` of the diseased are called healthy, and of the healthy diseased"
+    w,y = _cell_weights(y, species),np.asarray(y)
+    low = _cut(p[y==1], w[y==1], wrong)
+    high = -_cut(-p[y==0], w[y==0], wrong)                                   # the last that may be called healthy
+    return [min(low, threshold),max(float(np.nextafter(high, 2)), threshold)]
+
+# %% ../nbs/04_evaluation.ipynb #ad6fa0fc
+def coverage_curve(
+    p:np.ndarray, y:np.ndarray, species, threshold:float, # as for `unsure_band`
+    wrongs:tuple=(.5,.2,.15,.1,.075,.05,.02,.01), # promises to try, from lax to strict
+)->pd.DataFrame: # a row a promise: wrong, low, high, coverage (share answered), balanced accuracy of those answered
+    "How many leaves still get a verdict, and how good it is, every cell of species and label weighing the same"
+    rows,y,w = [],np.asarray(y),_cell_weights(y, species)
+    for wrong in wrongs:
+        low,high = unsure_band(p, y, species, threshold, wrong)
+        ill,well,ok = p>=high,p<low,[]
+        for k,right in enumerate((well,ill)):
+            answered = w[(y==k)&(ill|well)].sum()
+            ok.append(w[(y==k)&right].sum()/answered if answered else np.nan)
+        rows.append(dict(wrong=wrong, low=low, high=high, coverage=w[ill|well].sum(), balanced_accuracy=np.mean(ok)))
+    return pd.DataFrame(rows)
+
+# %% ../nbs/04_evaluation.ipynb #38e3c4e8
+def trade(
+    p:np.ndarray, y:np.ndarray, species, # as for `unsure_band`
+    at:tuple=(.5,.6,.7,.75,.8,.85,.9,.925,.95,.975,.99), # sensitivities
+)->dict: # lists sensitivity, specificity and threshold
+    "The share of healthy leaves left alone where a share of the diseased must be found, and the threshold that does it"
+    w,y = _cell_weights(y, species),np.asarray(y)
+    cuts = [_cut(p[y==1], w[y==1], 1-s) for s in at]
+    left_alone = [float(w[(y==0)&(p<t)].sum()/w[y==0].sum()) for t in cuts]
+    return dict(sensitivity=list(at), specificity=np.round(left_alone, 4).tolist(), threshold=np.round(cuts, 6).tolist())
+
+def verdict_rule(
+    log_odds:np.ndarray, y:np.ndarray, species, # as for `calibrate`, of leaves whose species was left out
+)->dict: # that of `calibrate`; unsure, the share answered outside of it, and trade
+    "All that makes a verdict of log-odds, and what a user may ask of it"
+    rule = calibrate(log_odds, y, species); p = probability(log_odds, rule)
+    low,high = unsure_band(p, y, species, rule['threshold'])
+    answered = float(_cell_weights(y, species)[np.asarray((p<low)|(p>=high))].sum())
+    return dict(rule, unsure=[low,high], answered=answered, trade=trade(p, y, species))
 
 # %% ../nbs/04_evaluation.ipynb #1ceb05fd
 def _labels(manifest): return (manifest.label.values=='diseased').astype(int)
@@ -195,22 +253,29 @@ def fit_rule(
     return dict(aggregate=how, n=n, references=draw_references(m, n, None, 1000*seed).tolist(),
                 **calibrate(d.e, y[d.row], m.species.values[d.row]), notes=notes, trials=table.round(4).to_dict('records'))
 
-# %% ../nbs/04_evaluation.ipynb #96b9eca3
-SCORES = ['filename','species','genus','split','seen','label','model','protocol','seed','draw','score','decision']
+# %% ../nbs/04_evaluation.ipynb #3fba4c9c
+SCORES = ['filename','species','genus','split','seen','label','model','protocol','seed','draw','score','decision','threshold']
 REFERENCES = ['model','protocol','seed','draw','species','filename','label']
 
-# %% ../nbs/04_evaluation.ipynb #c795b04b
+# %% ../nbs/04_evaluation.ipynb #f6ec2b1d
 def score_rows(
     rows:pd.DataFrame, # manifest rows
     score:np.ndarray, # (n,) P(diseased)
-    threshold:float, # decisions are `diseased` from here up
+    rule:dict, # `threshold`, perhaps `unsure`; see `decide`
     seen, # species in the training of the model
     **cols, # model, protocol, seed, draw
 )->pd.DataFrame: # columns `SCORES`
     "Scores and decisions as rows of the scores table"
-    decision = np.where(np.asarray(score)>=threshold, 'diseased', 'healthy')
-    d = rows[['filename','species','genus','split','label']].assign(score=score, decision=decision, **cols)
+    score = np.asarray(score)
+    d = rows[['filename','species','genus','split','label']].assign(score=score, decision=decide(score, rule), threshold=rule['threshold'], **cols)
     return d.assign(seen=d.species.isin([*seen,'unknown']))[SCORES].reset_index(drop=True)
+
+def verdicts(
+    scores:pd.DataFrame, # rows of the scores table
+)->pd.Series: # healthy or diseased
+    "What the threshold says, sure or not; the decision itself in a table that does not name its threshold"
+    if 'threshold' not in scores: return scores.decision
+    return pd.Series(np.where(scores.score>=scores.threshold, 'diseased', 'healthy'), scores.index)
 
 # %% ../nbs/04_evaluation.ipynb #6f369f07
 def _stack(parts):
@@ -226,7 +291,7 @@ def reference_rows(
     "References as rows of references.csv"
     return rows[['filename','label']].assign(species=species, **cols)[REFERENCES].reset_index(drop=True)
 
-# %% ../nbs/04_evaluation.ipynb #76373205
+# %% ../nbs/04_evaluation.ipynb #c143660b
 def zero_shot(
     model, # a baseline or a twin
     z:np.ndarray, # (N, d) embeddings, a row a manifest row
@@ -239,7 +304,7 @@ def zero_shot(
     m = manifest.reset_index(drop=True); q = np.flatnonzero(m.split.isin(['held','test'])); refs = np.array(rule['references'], int)
     e = evidence(model, z[q], z[refs], _labels(m)[refs], rule['aggregate']) if is_twin(model) else evidence(model, z[q])
     seen = m.species[m.split=='train'].unique()
-    return score_rows(m.iloc[q], probability(e, rule), rule['threshold'], seen, model=name, protocol='zero-shot', seed=seed, draw=0)
+    return score_rows(m.iloc[q], probability(e, rule), rule, seen, model=name, protocol='zero-shot', seed=seed, draw=0)
 
 # %% ../nbs/04_evaluation.ipynb #4ff20596
 def reference_pool(
@@ -318,7 +383,7 @@ def _rule_train(z, m, rule):
     refs = np.array(rule['references'], int)
     return z[refs],_labels(m)[refs],z[(m.split=='train').values]
 
-# %% ../nbs/04_evaluation.ipynb #ff68c20e
+# %% ../nbs/04_evaluation.ipynb #6558692a
 def k_shot(
     model, # a baseline or a twin
     z:np.ndarray, # (N, d) embeddings, a row a manifest row
@@ -342,7 +407,7 @@ def k_shot(
         if set(shots.label)!=set(labels): continue
         cols = dict(model=name, protocol=f'{prefix}{k}-shot', seed=seed, draw=draw)
         p = probability(adapt(model, z[query.index], z[i], y[i], train, rule['aggregate']), cal)
-        scores.append(score_rows(query, p, cal['threshold'], seen, **cols)); used.append(reference_rows(shots, s, **cols))
+        scores.append(score_rows(query, p, cal, seen, **cols)); used.append(reference_rows(shots, s, **cols))
     return _stack(scores),_stack(used)
 
 # %% ../nbs/04_evaluation.ipynb #a8ff1d8e
@@ -378,10 +443,10 @@ def ranked_metrics(
     best = np.maximum(0, (well-ill).cumsum(1).max(1))
     return auroc,np.abs(gap).sum(1),(1+best)/2
 
-# %% ../nbs/04_evaluation.ipynb #6e29deb0
+# %% ../nbs/04_evaluation.ipynb #574c21dc
 def decided_metrics(
     y:np.ndarray, # (n,) 1 = diseased, 0 = healthy
-    right:np.ndarray, # (n,) the decision is the label; `unsure` is not right
+    right:np.ndarray, # (n,) the verdict is the label
     w:np.ndarray, # (b, n) weights
 )->tuple: # balanced accuracy, accuracy, f1 of diseased, each (b,); nan where a label is missing
     "Metrics of the decisions for each row of weights"
@@ -395,7 +460,7 @@ METRICS = ('auroc','balanced_accuracy','accuracy','f1','ece','regret')
 INFLATED = 'ece','regret'   # resampling alone makes these grow: their resamples are shifted back to the value
 ENOUGH = 8   # species from which on the bootstrap is over species
 
-# %% ../nbs/04_evaluation.ipynb #c1941aeb
+# %% ../nbs/04_evaluation.ipynb #f8648886
 def species_metrics(
     d:pd.DataFrame, # scores of one model, protocol and species
     leaf:pd.Series, # leaf of each filename
@@ -411,7 +476,7 @@ def species_metrics(
         out = []
         for _,c in of_seed.groupby('draw'):
             c = c.set_index('filename').reindex(files); have = c.score.notna().values
-            yy,ww = y[have],w[:,have]; right = (c.decision==c.label).values[have]
+            yy,ww = y[have],w[:,have]; right = (verdicts(c)==c.label).values[have]
             ranked = ranked_metrics(yy, c.score.values[have].astype(float), ww) if len(set(yy))==2 else (np.full(len(w), np.nan),)*3
             bal,acc,f1 = decided_metrics(yy, right, ww); out.append((ranked[0],bal,acc,f1,ranked[1],ranked[2]-bal))
         per_seed.append(np.mean(out, 0))
@@ -481,7 +546,7 @@ def _report_group(d, leaf, cached, n_boot, seed):
     for s in set(per)-set(both): rows[s].update({k:interval(np.array([np.nan])) for k in METRICS if k!='accuracy'})
     return dict(group_metrics({s:per[s] for s in both}, n_boot, seed), per_species=rows)
 
-# %% ../nbs/04_evaluation.ipynb #53a1ced1
+# %% ../nbs/04_evaluation.ipynb #8af3b8ca
 def evaluate(
     scores:pd.DataFrame, # the scores table, see `SCORES`
     manifest:pd.DataFrame, # for leaves and training genera
@@ -489,7 +554,7 @@ def evaluate(
     seed:int=0, # of the bootstrap
 )->dict: # model -> protocol -> group -> {auroc, balanced_accuracy, accuracy, f1, ece, regret: {value, low, high}, per_species, ...}
     "metrics.json: every model, protocol and group with 95 % intervals. PlantnbError when the table lacks a column."
-    if missing := [c for c in SCORES if c not in scores]: raise PlantnbError(f'scores lack the columns {", ".join(missing)}')
+    if missing := [c for c in SCORES[:-1] if c not in scores]: raise PlantnbError(f'scores lack the columns {", ".join(missing)}')
     leaf = pd.Series(leaf_names(manifest).values, manifest.filename); leaf = leaf[~leaf.index.duplicated()]
     out = {}
     for (model,protocol),d in _with_queries(scores).groupby(['model','protocol'], sort=False):
@@ -605,6 +670,21 @@ def species_table(
                                        **{n:said(r.get(k)) for k,n in NAMES.items()}))
     return pd.DataFrame(rows, columns=['group','species','healthy','diseased','model',*NAMES.values()])
 
+# %% ../nbs/04_evaluation.ipynb #efaec8ee
+def answered_table(
+    scores:pd.DataFrame, # the scores table
+    manifest:pd.DataFrame, # for the groups
+)->pd.DataFrame: # a row a group, model and protocol that is unsure of a leaf: share answered, balanced accuracy of those and of all
+    "What silence buys, means over species with both labels"
+    rows,bal = [],lambda o, said: np.mean([(said==o.label)[o.label==k].mean() for k in LABELS])
+    for (model,protocol),d in scores.groupby(['model','protocol'], sort=False):
+        for g,o in _groups(d, manifest).items() if (d.decision=='unsure').any() else ():
+            both = [(s,s[s.decision!='unsure']) for _,s in o.groupby('species') if s.label.nunique()==2]
+            if not all(a.label.nunique()==2 for _,a in both) or not both: continue
+            means = np.mean([(len(a)/len(s),bal(a, a.decision),bal(s, verdicts(s))) for s,a in both], 0)
+            rows.append(dict(zip(('group','model','protocol','answered','balanced accuracy of those','of all'), (g,model,protocol,*means.round(3)))))
+    return pd.DataFrame(rows)
+
 # %% ../nbs/04_evaluation.ipynb #d0355ff6
 COLOURS = ('#0072B2','#D55E00','#009E73','#CC79A7','#56B4E9','#E69F00','#666666','#8C564B')   # told apart by the colour-blind
 
@@ -701,7 +781,7 @@ def plot_species(
     fig.suptitle(title, fontsize=9)
     return fig
 
-# %% ../nbs/04_evaluation.ipynb #19d67e70
+# %% ../nbs/04_evaluation.ipynb #6fa46713
 def worst_mistakes(
     scores:pd.DataFrame, # the scores table
     model:str, # whose
@@ -710,7 +790,7 @@ def worst_mistakes(
     group:str='unseen', # seen, seen_shifted or unseen
 )->pd.DataFrame: # rows of the scores table, the worst first
     "Wrong decisions, the surest first"
-    d = pick_scores(scores, protocol, group); d = d[(d.model==model) & (d.decision!=d.label)]
+    d = pick_scores(scores, protocol, group); d = d[(d.model==model) & d.decision.isin(LABELS) & (d.decision!=d.label)]
     d = d.assign(off=(d.score-(d.label=='diseased')).abs()).sort_values(['off','filename'], ascending=[False,True])
     return d.head(n).drop(columns='off')
 
@@ -762,7 +842,7 @@ figure{margin:1rem 0} img{max-width:100%;height:auto;background:#fff;border-radi
 figcaption,.note{font-size:.85rem;opacity:.85} .head{background:var(--soft);padding:.1rem 1rem;border-radius:.4rem}
 """
 
-# %% ../nbs/04_evaluation.ipynb #bb18b0fb
+# %% ../nbs/04_evaluation.ipynb #a97241c2
 CANNOT = """It names no disease: it says how likely a leaf is to be diseased, nothing more. Hunger, drought, insects, sunburn or age
 can look diseased to it, and a disease that does not show on the leaf cannot be seen. It is no advice on what to spray. The probabilities
 were calibrated on the training species; for other species, cameras and grounds they can be off, and the tables say by how much on the
@@ -770,8 +850,8 @@ species that were tried."""
 WORDS = """AUROC: the chance that a diseased leaf scores higher than a healthy one. Balanced accuracy: the mean of the shares of healthy
 and of diseased leaves judged rightly. F1: of the label diseased. ECE: by how much scores miss the share of diseased, 15 bins of equal mass,
 both labels weighing the same. Threshold regret: how much higher balanced accuracy would be at the threshold that suits the species best,
-which nobody knows beforehand. All are computed for each species, then averaged. Every decision is healthy or diseased; "unsure" is not
-used yet."""
+which nobody knows beforehand. All are computed for each species, then averaged, at the threshold, as if nothing were unsure. Answered: the
+share of leaves outside the band around the threshold in which the model does not decide."""
 
 # %% ../nbs/04_evaluation.ipynb #afe95355
 MEANS = {
@@ -938,7 +1018,7 @@ def _flat(config):
     text = lambda v: str(v) if isinstance(v, (str,int,float)) else json.dumps(v)
     return pd.DataFrame([(k,text(v)) for k,v in config.items()], columns=['setting','value'])
 
-# %% ../nbs/04_evaluation.ipynb #cff03410
+# %% ../nbs/04_evaluation.ipynb #491f5725
 def _tables(run):
     "The tables of results as sections of HTML"
     me = run['metrics']; pairs = _pairs_table(me)
@@ -946,6 +1026,7 @@ def _tables(run):
         the interval is for these species and says nothing of others."""; one = 'A species with one label is listed and not averaged.'
     return (_section('All results', _p(over, 'note'), _table(metrics_table(me)))
           + _section('Each species, zero-shot', _p(one, 'note'), _table(species_table(me)))
+          + (_section('Leaves that were answered', _table(silent)) if len(silent := answered_table(run['scores'], run['manifest'])) else '')
           + (_section('Random pairs', _table(pairs)) if len(pairs) else ''))
 
 # %% ../nbs/04_evaluation.ipynb #d1b3d895

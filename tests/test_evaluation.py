@@ -103,7 +103,7 @@ def test_rule_excludes_the_query_species():
 
 def test_known_scores():
     m, _ = leaves(); d = m[m.split == 'held']; y = (d.label == 'diseased').values
-    row = lambda s: score_rows(d, s, .5, ['ash'], model='x', protocol='zero-shot', seed=0, draw=0)
+    row = lambda s: score_rows(d, s, dict(threshold=.5), ['ash'], model='x', protocol='zero-shot', seed=0, draw=0)
     get = lambda s, k: evaluate(row(s), m, 20)['x']['zero-shot']['seen' if 'seen' in evaluate(row(s), m, 2)['x']['zero-shot'] else 'unseen'][k]['value']
     for k in ('auroc', 'balanced_accuracy', 'accuracy', 'f1'): assert get(y*1., k) == 1
     assert get(y*1., 'ece') == 0 and get(1. - y, 'auroc') == 0 and get(1. - y, 'ece') == 1

@@ -5,8 +5,8 @@ import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from plantnb.cli import plantnb_predict
 from plantnb.data import PlantnbError
-from plantnb.nets import Baseline, checkpoint_save, evidence, make_body, probability, twin_resnet
-from plantnb.predict import folder_summary, load, photographs, share_interval
+from plantnb.nets import Baseline, checkpoint_save, evidence, exact_math, make_body, probability, twin_resnet
+from plantnb.predict import BOX, Predictor, export_onnx, folder_summary, load, photographs, share_interval, tree_metrics
 from plantnb.toy import toy_leaves
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_costs_nobody_an_answer(predictor, field):
     assert (answer.error != '').tolist() == [False] + [True]*5 + [False]
     assert answer.score.isna().tolist() == answer.decision.isna().tolist() == (answer.error != '').tolist()
     for path, error in zip(asked, answer.error[1:6]): assert str(path) in error and '\n' not in error
-    assert answer.decision.dropna().isin(['healthy', 'diseased']).all()
+    assert answer.decision.dropna().isin(['healthy', 'diseased']).all()   # these models have neither band nor guard
 
 
 def test_nothing_readable_and_nothing_asked(predictor, field):
@@ -160,7 +160,8 @@ def test_command_formats_and_out(field, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize('args,code,says', [
-    (['one.jpg'], 2, '--model'), (['--model', 'models/baseline'], 2, 'photos'), (['--model', 'models/baseline', '--format', 'xml', 'x.jpg'], 2, 'xml'),
+    ([], 2, 'photos'), (['--model', 'models/baseline'], 2, 'photos'), (['one.jpg', '--csv', 'a.csv', '--out', 'b.csv'], 2, '--csv'),
+    (['--model', 'models/baseline', '--sensitivity', '0.9', 'x.jpg'], 1, 'does not know the price'), (['--model', 'models/baseline', '--format', 'xml', 'x.jpg'], 2, 'xml'),
     (['--model', 'models/baseline', '--diseased', 'empty', 'x.jpg'], 2, '--healthy'),
     (['--model', 'models/baseline', '--out', 'empty', 'x.jpg'], 1, 'is a folder')])
 def test_command_wrong_usage(field, args, code, says):
@@ -187,3 +188,111 @@ def test_names_that_are_no_utf8(field, capsys, monkeypatch):
     code, out, _ = in_process(field, capsys, monkeypatch, name, model='models/baseline', format='json')
     (field/name).unlink()
     assert code == 0 and json.loads(out)['leaves'][0]['filename'] == 'bl\\xe4tt.jpg'
+
+
+@pytest.fixture(scope='module')
+def modest(field):
+    "The baseline with a band, and a price list."
+    p = load(field/'models/baseline')
+    s = np.sort(p.predict(field/'my leaves, ünï').score)
+    trade = dict(sensitivity=[.5, .9, .99], specificity=[.95, .7, .2], threshold=[float(s[-1]), float(s[4]), float(s[0])])
+    return Predictor(p.model, dict(p.config, rule=dict(p.rule, threshold=float(s[4]), unsure=[float(s[2]), float(s[6])], trade=trade)))
+
+
+def test_unsure_is_between_the_two_ends(modest, field):
+    answer = modest.predict(field/'my leaves, ünï')
+    low, high = modest.rule['unsure']
+    assert answer.decision.tolist() == ['diseased' if s >= high else 'healthy' if s < low else 'unsure' for s in answer.score]
+    assert set(answer.decision) == {'healthy', 'diseased', 'unsure'}
+    row = folder_summary(answer, field/'my leaves, ünï').iloc[0]
+    assert row.unsure == (answer.decision == 'unsure').sum() and row.healthy + row.diseased + row.unsure == 8
+    assert row.share == pytest.approx(row.diseased/(row.diseased + row.healthy))
+
+
+def test_sensitivity_moves_the_threshold_and_ends_the_band(modest, field):
+    few, many = (modest.at_sensitivity(s).predict(field/'my leaves, ünï').decision for s in (.5, .99))
+    assert not {'unsure'} & {*few, *many} and (few == 'diseased').sum() <= 1 and (many == 'diseased').all()
+    assert modest.at_sensitivity(.9).price() == pytest.approx(dict(sensitivity=.9, specificity=.7))
+    assert modest.predict(field/'my leaves, ünï').decision.eq('unsure').any()   # the first one is as it was
+    with pytest.raises(PlantnbError, match='from 0.5 to 0.99'): modest.at_sensitivity(.3)
+
+
+def test_a_guard_says_no_leaf_and_keeps_the_score(field):
+    p = load(field/'models/baseline')
+    z, _ = p.embed(sorted(map(str, (field/'my leaves, ünï').rglob('*.jpg'))))
+    w = (z[0] - z[1:].mean(0)).astype(np.float32)
+    p.extra['guard'], p.config['guard'] = torch.from_numpy(-w), dict(bias=0., threshold=float(np.sort(-z @ w)[1]) - 1e-3)
+    answer = p.predict(field/'my leaves, ünï')
+    assert (answer.decision == 'no leaf').sum() == 1 and answer.score.notna().all()
+    assert folder_summary(answer, field/'my leaves, ünï').no_leaf[0] == 1
+
+
+def test_a_labelled_tree_is_marked(field):
+    p = load(field/'models/baseline')
+    answer = p.predict(field/'my leaves, ünï')
+    marks = tree_metrics(answer, field/'my leaves, ünï')
+    ill = np.array([Path(f).parent.name == 'diseased' for f in answer.filename])
+    right = ((answer.decision == 'diseased') == ill)
+    assert marks['balanced_accuracy'] == pytest.approx((right[ill].mean() + right[~ill].mean())/2) and marks['leaves'] == 8
+    assert tree_metrics(answer, field/'my leaves, ünï/healthy') is None and tree_metrics(answer, field/'empty') is None
+
+
+def test_heic(field, tmp_path):
+    pillow_heif = pytest.importorskip('pillow_heif', reason='pillow-heif is not installed')
+    leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
+    pillow_heif.from_pillow(Image.open(leaf).convert('RGB')).save(tmp_path/'leaf.HEIC', quality=95)
+    p = load(field/'models/baseline')
+    a, b = p.predict(tmp_path/'leaf.HEIC'), p.predict(leaf)
+    assert a.error[0] == '' and abs(a.score[0] - b.score[0]) < .2
+
+
+def test_heic_without_the_package_is_one_line(field, tmp_path, monkeypatch):
+    from plantnb import data
+    monkeypatch.setattr(data, 'find_spec', lambda name: None)
+    monkeypatch.setattr(data, '_learn_heic', lambda: None)
+    (tmp_path/'leaf.heic').write_bytes(b'\0\0\0\x18ftypnone' + bytes(100))
+    error = load(field/'models/baseline').predict(tmp_path/'leaf.heic').error[0]
+    assert 'leaf.heic' in error and 'pip install pillow-heif' in error and '\n' not in error
+
+
+def test_onnx_says_the_same(field, tmp_path):
+    onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+    pytest.importorskip('onnxscript', reason='onnxscript is not installed')
+    from plantnb.data import load_leaf
+    p, leaves = load(field/'models/baseline'), sorted((toy_leaves()/'test').glob('*/*/*.jpg'))[:48]
+    assert export_onnx(p, tmp_path/'leaf.onnx') < 1e-4
+    pixels = np.stack([load_leaf(f) for f in leaves]).transpose(0, 3, 1, 2).astype(np.float32)/255
+    theirs = onnxruntime.InferenceSession(tmp_path/'leaf.onnx').run(None, dict(pixels=pixels))[0]
+    with exact_math(): ours = p.predict(leaves).score
+    assert np.abs(ours - theirs).max() < 1e-4 and np.ptp(theirs) > 1e-3
+
+
+needs_box = pytest.mark.skipif(not (BOX/'model.safetensors').is_file(), reason='no model in the box: python tools/build_box.py RUN')
+
+
+@needs_box
+def test_the_box_is_whole_and_small():
+    assert {f.name for f in BOX.iterdir()} >= {'model.safetensors', 'config.json', 'card.md'} and sum(f.stat().st_size for f in BOX.iterdir()) < 10_000_000
+    card = (BOX/'card.md').read_text(encoding='utf-8')
+    for words in ('PlantVillage', 'Apache-2.0', 'names no disease', 'AUROC', 'mango', 'cotton', 'Where it is good, and where it is not'): assert words in card, words
+    p = load()
+    assert {'rule', 'shots', 'guard', 'nearest'} <= set(p.config) and {'unsure', 'trade'} <= set(p.rule)
+
+
+@needs_box
+def test_a_newcomer_gets_an_answer(field, capsys, monkeypatch):
+    leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
+    code, out, err = in_process(field, capsys, monkeypatch, leaf, 'my leaves, ünï', csv='answers.csv', nearest=2)
+    rows = pd.read_csv(field/'answers.csv')
+    assert (code, err) == (0, '') and len(rows) == 8 and rows.score.between(0, 1).all()
+    assert rows.decision.isin(['healthy', 'diseased', 'unsure', 'no leaf']).all() and (rows.nearest.str.count(';') == 1).all()
+    assert 'my leaves, ünï: ' in out and 'labels from its folders' in out
+    code, out, err = in_process(field, capsys, monkeypatch, 'my leaves, ünï', sensitivity=.95)
+    assert code == 0 and '95% of the diseased leaves found' in out and 'without --sensitivity' in out and ' unsure' not in out
+
+
+def test_one_photograph_needs_no_fastai(field):
+    leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
+    ran = command(field, '--model', 'models/baseline', leaf, env={'PYTHONPROFILEIMPORTTIME': '1'})
+    imported = {line.rpartition('|')[2].strip() for line in ran.stderr.splitlines() if '|' in line}
+    assert ran.returncode == 0 and 'torch' in imported and not imported & {'fastai', 'matplotlib', 'sklearn', 'gradio', 'onnx'}

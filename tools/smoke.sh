@@ -39,6 +39,9 @@ for model in baseline twin_resnet; do
   expect 0 "$bin/plantnb_predict" --model "run/models/$model" --format json 'wild leaves'
   "$bin/python" -c 'import json; d = json.load(open("out.txt")); assert all(0 <= r["score"] <= 1 for r in d["leaves"]), d'
 done
+expect 0 "$bin/plantnb_predict" 'wild leaves' --csv answers.csv   # the packaged model, nothing trained
+cat out.txt
+[ "$(wc -l <answers.csv)" -gt 1 ] || fail 'the packaged model answered nothing'
 echo 'no picture' >'wild leaves/note.jpg'
 expect 1 "$bin/plantnb_predict" --model run/models/baseline 'wild leaves' missing.jpg none
 cat err.txt

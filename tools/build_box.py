@@ -1,0 +1,105 @@
+"""The model in the box: packs RUN/models/best into plantnb/box/, so that `plantnb_predict PHOTO` answers without any training.
+
+    python tools/build_box.py RUN [--field FOLDER]
+
+RUN is the folder of `plantnb_run --recipe best --train plantvillage --test field`. The frozen body is left out where it is, bit for bit, the one
+that comes with the package; large tensors are kept as halves. Then the box is compared with the run: the same leaves must get the same answers.
+--field FOLDER (a labelled tree, such as ../shared/leaves/field) asks the box as a user would and writes results/box.csv beside the run's own figures.
+"""
+import argparse, json, shutil, sys
+from pathlib import Path
+import numpy as np, pandas as pd, torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from safetensors.torch import load_file, save_file
+from plantnb.data import read_manifest, write_whole
+from plantnb.nets import packaged_weights
+from plantnb.predict import BOX, load, model_card, tree_metrics
+
+HALVES = ('extra.axes', 'extra.gallery') # they only name neighbours
+MOST = 10_000_000 # bytes of all the files together
+ABOUT = """They are a rehearsal: a subsample of [PlantVillage](https://doi.org/10.17632/tywbtsjrjv.1) (Hughes and Salathe 2015), six of its species,
+single leaves laid on plain paper in a laboratory, 256 pixels wide. Whoever uses this model owes PlantVillage the attribution. It was scored on two
+species that PlantVillage does not hold: mango on plain ground (MangoLeafBD, Ahmed et al. 2023) and cotton in the field. Their photographs were
+used for nothing but the figures below. This is not the article's data; with that (`plantnb_run --data article`) you can train a better founded one."""
+
+
+def needed(run):
+    "The checkpoint's config, or the reason why it cannot be packed"
+    config = json.loads((run/'models/best/config.json').read_text(encoding='utf-8'))
+    lacks = [k for k, there in dict(trade='trade' in config['rule'], unsure='unsure' in config['rule'], **{k: k in config for k in ('guard', 'nearest', 'shots')}).items() if not there]
+    if lacks: sys.exit(f'{run}: its checkpoint lacks {", ".join(lacks)}; it was made by an older plantnb: run plantnb_run again, with --resume')
+    return config
+
+
+def slim(tensors, backbone):
+    "Tensors without the packaged body where they hold it unchanged, with the prefix it belongs to (or None); what is large and only descriptive as halves"
+    body = {k: v for k, v in packaged_weights(backbone).items() if not k.startswith('classifier.')}
+    first = next(iter(body))
+    prefixes = [k.removesuffix(first) for k in tensors if k.endswith(first)]
+    at = next((p for p in prefixes if all(p + k in tensors and torch.equal(tensors[p + k], v) for k, v in body.items())), None)
+    kept = {k: v for k, v in tensors.items() if at is None or not (k.startswith(at) and k.removeprefix(at) in body)}
+    halve = lambda k, v: v.half().contiguous() if v.dtype == torch.float32 and (k in HALVES or (at is None and v.dim() == 4)) else v # 4: convolutions
+    return {k: halve(k, v) for k, v in kept.items()}, at
+
+
+def strengths(metrics, history):
+    "Where it is good and where it is not, from the best to the worst"
+    zero = metrics['zero-shot']['unseen']['per_species']
+    told = [(r['auroc']['value'], f'- {s}, never seen in training: AUROC {r["auroc"]["value"]:.3f}, balanced accuracy {r["balanced_accuracy"]["value"]:.3f}') for s, r in zero.items() if r['averaged']]
+    told += [(r.auroc, f'- {r.species}, left out of training, {"as photographed" if r.view == "as photographed" else "on strange grounds"}: AUROC {r.auroc:.3f}, balanced accuracy {r.balanced_accuracy:.3f}')
+             for r in history.itertuples()]
+    return '## Where it is good, and where it is not\n\nFrom the best to the worst; read the last lines before you trust it.\n\n' + '\n'.join(text for _, text in sorted(told, reverse=True))
+
+
+def pack(run, box):
+    "Writes the box; how large it is"
+    config, tensors = needed(run), load_file(run/'models/best/model.safetensors')
+    small, at = slim(tensors, config['backbone'])
+    metrics, history = json.loads((run/'metrics.json').read_text(encoding='utf-8'))['best'], pd.read_csv(run/'models/best/history.csv')
+    card = model_card(config, metrics, read_manifest(run/'manifest.csv'), history, ABOUT).replace('## What it cannot do', strengths(metrics, history) + '\n\n## What it cannot do')
+    shutil.rmtree(box, ignore_errors=True)
+    box.mkdir()
+    with write_whole(box/'model.safetensors') as file: save_file(small, file)
+    with write_whole(box/'config.json') as file: file.write_text(json.dumps(config | (dict(body_at=at) if at else {}), indent=1) + '\n', encoding='utf-8')
+    with write_whole(box/'card.md') as file: file.write_text(card, encoding='utf-8')
+    size = sum(f.stat().st_size for f in box.iterdir())
+    if size > MOST: sys.exit(f'{box}: {size/1e6:.1f} MB, more than {MOST/1e6:.0f}')
+    return size, at
+
+
+def compare(run, box, n=200):
+    "The largest difference of a score, and whether every decision and neighbour is the same, on leaves of the run"
+    m = read_manifest(run/'manifest.csv')
+    files = [str(run/f) for f in m[m.split.isin(['held', 'test'])].sample(n, random_state=0).filename]
+    a, b = (load(folder).predict(files, nearest=3) for folder in (run/'models/best', box))
+    return float((a.score - b.score).abs().max()), bool((a.decision == b.decision).all()), float((a.nearest == b.nearest).mean())
+
+
+def ask_field(run, box, field, size):
+    "The box on a labelled tree, beside the run's own scores of it; a row for results/box.csv"
+    predictor = load(box)
+    answers = predictor.predict(field)
+    found = tree_metrics(answers, field)
+    of_run = json.loads((run/'metrics.json').read_text(encoding='utf-8'))['best']['zero-shot']['unseen']['auroc']['value']
+    said = answers.decision.value_counts(normalize=True)
+    return dict(megabytes=round(size/1e6, 2), leaves=found['leaves'], auroc=round(found['auroc'], 4), auroc_of_the_run=round(of_run, 4),
+                answered=round(found['answered'], 4), balanced_accuracy_of_those=round(found['balanced_accuracy'], 4),
+                unsure=round(said.get('unsure', 0), 4), no_leaf=round(said.get('no leaf', 0), 4))
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', type=Path)
+    parser.add_argument('--field', type=Path)
+    args = parser.parse_args()
+    size, at = pack(args.run, BOX)
+    print(f'{BOX.name}: {size/1e6:.2f} MB; the body is {"the packaged one, left out" if at else "its own, as halves"}')
+    off, same, neighbours = compare(args.run, BOX)
+    print(f'200 leaves: scores differ by at most {off:.1g}, decisions {"are the same" if same else "DIFFER"}, {neighbours:.1%} of the neighbour lists are the same')
+    if off > 1e-3 or not same: sys.exit('the box does not answer as the run does')
+    if args.field:
+        row = dict(ask_field(args.run, BOX, args.field, size), command='python tools/build_box.py RUN --field ../shared/leaves/field', data='rehearsal leaves, field')
+        pd.DataFrame([row]).to_csv(ROOT/'results/box.csv', index=False)
+        print(pd.Series(row).to_string())
