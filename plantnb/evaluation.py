@@ -79,11 +79,12 @@ def best_threshold(
     k = best[np.argmin(np.abs(t[best]-.5))]
     return float(t[k]),float(good[k])
 
-# %% ../nbs/04_evaluation.ipynb #7b3d243f
+# %% ../nbs/04_evaluation.ipynb #1f748ca7
 def calibrate(
     log_odds:np.ndarray, # (n,) from `evidence`
     y:np.ndarray, # (n,) 1 = diseased, 0 = healthy
     species, # (n,) species of each leaf
+    shift:bool=True, # False: the middle stays where it is, at log-odds of 0; only the scale is fitted
 )->dict: # scale (> 0), bias, threshold, and the mean balanced accuracy there
     "Platt's scale and bias with his smoothed targets, every cell of species and label weighing the same, and the best threshold"
     e,y,w = np.asarray(log_odds, float),np.asarray(y, float),_cell_weights(y, species)
@@ -91,9 +92,9 @@ def calibrate(
     n1,n0 = (y*(w>0)).sum(),((1-y)*(w>0)).sum()
     target = np.where(y==1, (n1+1)/(n1+2), 1/(n0+2))
     x,ws = np.r_[e,e][:,None]/unit,np.r_[w*target, w*(1-target)]*len(e)
-    fit = LogisticRegression(C=1e4, max_iter=1000, tol=1e-8).fit(x, np.r_[np.ones_like(e), np.zeros_like(e)], ws)
-    rule = dict(scale=float(max(fit.coef_[0,0]/unit, 1e-3/unit)), bias=float(fit.intercept_[0]))
-    threshold,good = best_threshold(probability(e, rule), y, species)
+    fit = LogisticRegression(C=1e4, max_iter=1000, tol=1e-8, fit_intercept=shift).fit(x, np.r_[np.ones_like(e), np.zeros_like(e)], ws)
+    rule = dict(scale=float(max(fit.coef_[0,0]/unit, 1e-3/unit)), bias=float(fit.intercept_[0]) if shift else 0.)
+    threshold,good = best_threshold(probability(e, rule), y, species) if shift else (.5,float((w*((e>=0)==(y==1))).sum()/w.sum()))
     return dict(rule, threshold=threshold, valid_balanced_accuracy=good)
 
 # %% ../nbs/04_evaluation.ipynb #d9537422
@@ -133,7 +134,7 @@ def coverage_curve(
         rows.append(dict(wrong=wrong, low=low, high=high, coverage=w[ill|well].sum(), balanced_accuracy=np.mean(ok)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/04_evaluation.ipynb #38e3c4e8
+# %% ../nbs/04_evaluation.ipynb #02f063c5
 def trade(
     p:np.ndarray, y:np.ndarray, species, # as for `unsure_band`
     at:tuple=(.5,.6,.7,.75,.8,.85,.9,.925,.95,.975,.99), # sensitivities
@@ -145,10 +146,10 @@ def trade(
     return dict(sensitivity=list(at), specificity=np.round(left_alone, 4).tolist(), threshold=np.round(cuts, 6).tolist())
 
 def verdict_rule(
-    log_odds:np.ndarray, y:np.ndarray, species, # as for `calibrate`, of leaves whose species was left out
+    log_odds:np.ndarray, y:np.ndarray, species, shift:bool=True, # as for `calibrate`, of leaves whose species was left out
 )->dict: # that of `calibrate`; unsure, the share answered outside of it, and trade
     "All that makes a verdict of log-odds, and what a user may ask of it"
-    rule = calibrate(log_odds, y, species); p = probability(log_odds, rule)
+    rule = calibrate(log_odds, y, species, shift); p = probability(log_odds, rule)
     low,high = unsure_band(p, y, species, rule['threshold'])
     answered = float(_cell_weights(y, species)[np.asarray((p<low)|(p>=high))].sum())
     return dict(rule, unsure=[low,high], answered=answered, trade=trade(p, y, species))

@@ -465,11 +465,11 @@ def with_head(best:Best, # shared
     other._modules = {**best._modules, 'head': head.to(best.spread.device)}
     return other
 
-# %% ../nbs/05_generalise.ipynb #11f89bbb
+# %% ../nbs/05_generalise.ipynb #ea8ba168
 def rule_left_out(loso:pd.DataFrame # from `leave_one_out`
                  )->dict: # scale, bias, threshold, unsure, trade: see `verdict_rule`
-    "How a logit becomes a probability and a verdict for a species that was not seen: every species and view weighs the same."
-    return dict(aggregate='head', references=[], **verdict_rule(loso.logit, targets(loso), loso.species + ' ' + loso['view']), notes=[])
+    "How a logit becomes a probability for a species that was not seen: every species and view weighs the same. The verdict changes at a logit of 0."
+    return dict(aggregate='head', references=[], **verdict_rule(loso.logit, targets(loso), loso.species + ' ' + loso['view'], shift=False), notes=[])
 
 def left_out_scores(loso:pd.DataFrame, # from `leave_one_out`
                     manifest:pd.DataFrame, # `filename`, `species`, `genus`, `split`, `label`
