@@ -8,6 +8,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'plantnb.baseline.BalancedLoader.get_idxs': ( 'baseline.html#balancedloader.get_idxs',
                                                                                 'plantnb/baseline.py'),
                                   'plantnb.baseline.FiniteLoss': ('baseline.html#finiteloss', 'plantnb/baseline.py'),
+                                  'plantnb.baseline.FiniteLoss.__call__': ('baseline.html#finiteloss.__call__', 'plantnb/baseline.py'),
                                   'plantnb.baseline.FiniteLoss.after_loss': ('baseline.html#finiteloss.after_loss', 'plantnb/baseline.py'),
                                   'plantnb.baseline.KeepBest': ('baseline.html#keepbest', 'plantnb/baseline.py'),
                                   'plantnb.baseline.KeepBest.__init__': ('baseline.html#keepbest.__init__', 'plantnb/baseline.py'),

@@ -167,11 +167,12 @@ class NewDraw(Callback):
         self.recorder.smooth_loss.reset()
         self.dls.train.draw(self.learn.first_epoch + self.epoch)
 
-# %% ../nbs/01_baseline.ipynb #aa497c14
+# %% ../nbs/01_baseline.ipynb #77f05b1c
 def _is_finite(x): return bool(x.isfinite().all()) if isinstance(x, Tensor) else all(map(_is_finite, x))
 
 class FiniteLoss(Callback):
     "Stops at a loss that is no number. Raises `PlantnbError` that names the batch and says whether it came with the leaves."
+    def __call__(self, event): event == 'after_loss' and self.after_loss() # fastai's own way puts a line of its words before ours
     def after_loss(self):
         if _is_finite(self.learn.loss_grad): return
         kind = 'training' if self.training else 'validation'

@@ -328,14 +328,14 @@ def _read_text_csv(path, **kwargs):
     except (ValueError, OverflowError) as e: # pandas' errors of parsing, and UnicodeDecodeError
         raise PlantnbError(f'{path}: cannot be read as CSV ({" ".join(str(e).split())}); save it as CSV in UTF-8') from e
 
-# %% ../nbs/00_data.ipynb #89c2f828
+# %% ../nbs/00_data.ipynb #a903c80e
 def _csv_rows(path):
     "Rows and skipped of a CSV; files lie beside it, or in the folder of its name without `_labels`."
     d, beside = _read_csv(path), path.parent/path.stem.removesuffix('_labels')
     rows, skipped = [], []
     for r in d.to_dict('records'):
-        name = r['filename'] if (path.parent/r['filename']).is_file() else r['filename'].replace('\\', '/')
-        if not (path.parent/name).is_file() and (beside/name).is_file(): name = f'{beside.name}/{name}'
+        name = r['filename'] if os.path.isfile(path.parent/r['filename']) else r['filename'].replace('\\', '/')
+        if not os.path.isfile(path.parent/name) and os.path.isfile(beside/name): name = f'{beside.name}/{name}'
         try:
             if leads_out(name): raise PlantnbError('lies outside the folder of its CSV: put it, or a link to it, there')
             label, disease = read_label(r['label'])

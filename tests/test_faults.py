@@ -110,7 +110,7 @@ def test_ranked_metrics_are_scikit_learns(rows):
     y, score, w = (np.array(c) for c in zip(*rows))
     y, score = y.astype(int), score/12
     assume(all((w[y == k] > 0).any() for k in (0, 1)))
-    auroc, ece = evaluation.ranked_metrics(y, score, np.stack([np.ones(len(y)), w]))
+    auroc, ece, reachable = evaluation.ranked_metrics(y, score, np.stack([np.ones(len(y)), w]))
     assert auroc[0] == pytest.approx(roc_auc_score(y, score)) and auroc[1] == pytest.approx(roc_auc_score(y, score, sample_weight=w))
     assert ((0 <= ece) & (ece <= 1)).all()
     assert evaluation.ranked_metrics(y, 1 - score, np.ones((1, len(y))))[0][0] == pytest.approx(1 - auroc[0])
@@ -119,7 +119,7 @@ def test_ranked_metrics_are_scikit_learns(rows):
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(.01, .99))
 def test_the_error_of_one_constant_score_is_known(ill, well, p):
     y = np.r_[np.ones(ill), np.zeros(well)].astype(int)
-    auroc, ece = evaluation.ranked_metrics(y, np.full(len(y), p), np.ones((1, len(y))))
+    auroc, ece, _ = evaluation.ranked_metrics(y, np.full(len(y), p), np.ones((1, len(y))))
     assert auroc[0] == pytest.approx(.5) and ece[0] == pytest.approx(abs(p - .5)) # labels weigh the same, so half are ill
 
 @calmly
