@@ -44,7 +44,9 @@ class Child:
             code = f() or 0
             if not isinstance(code, int): code = 0
         except BaseException: traceback.print_exc()
-        finally: os._exit(code)
+        finally:
+            for stream in (sys.stdout, sys.stderr): stream.flush()
+            os._exit(code)
     def poll(self):
         if self.code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)

@@ -768,7 +768,7 @@ def _sources(source, side):
     for s in sources: source_root(s)
     return sources
 
-# %% ../nbs/00_data.ipynb #984cae1c
+# %% ../nbs/00_data.ipynb #09349fce
 def _apart(out, sources):
     "An error when photographs would be written among those that are read."
     for s in sources:
@@ -776,7 +776,7 @@ def _apart(out, sources):
         if s.is_dir() and (here == root or root in here.parents):
             raise PlantnbError(f'{out}: lies inside {s}, whose photographs are read; give another output folder')
         for side in (here/'train', here/'test'):
-            if any(side in f.resolve().parents for f in _inputs(s)):
+            if any(side in Path(os.path.realpath(f)).parents for f in _inputs(s)): # resolve() raises at a link to itself
                 raise PlantnbError(f'{s}: its photographs lie in {side}, where prepared ones are written; give another output folder')
 
 # %% ../nbs/00_data.ipynb #3427bec7
