@@ -751,7 +751,7 @@ def determinism(n, rng, work):
         set_seed(5, reproducible=True)
         twin = nets.Twin(nets.Stack(torch.nn.Conv2d(3, 4, 9, 8), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()), nets.make_combine(d=16))
         dls = loaders.pair_dls(m, loaders.photo_fetch(m, root, True, 64), loaders.photo_fetch(m, root, False, 64), n=48, seed=5, workers=w)
-        siamese.fit_twin(twin, dls, work/f'twin{len(weights)}', 2)
+        with redirect_stdout(io.StringIO()): siamese.fit_twin(twin, dls, work/f'twin{len(weights)}', 2)
         weights.append((work/f'twin{len(weights)}/training/last.safetensors').read_bytes())
     yield 'a twin trained on pairs', None if weights[0] == weights[1] else 'other weights'
     yield 'a twin trained on pairs', None if weights[1] == weights[2] else 'other weights the second time'
@@ -779,7 +779,7 @@ def tried(kind, n, seed=0, work=None):
             row = by.setdefault(group, dict(tried=0, held=0, lost=0))
             row['tried'] += 1
             row['lost' if lost else 'held'] += 1
-            if lost: why.append(f'{group}: {" ".join(str(lost).split())[:300]}')
+            if lost: why.append(f'{group}: {" ".join(str(lost).split())[-300:]}')
     total = {k: sum(r[k] for r in by.values()) for k in ('tried', 'held', 'lost')}
     return dict(**total, asked=n, seconds=round(time.time() - began, 1), by=by, why=why)
 
@@ -802,10 +802,10 @@ def main():
     for kind in args.kind or KINDS:
         n, done = KINDS[kind][2 if args.quick else 1], result['kinds'].get(kind, {})
         if done.get('asked', 0) >= n and done.get('commit') == commit() and not (args.again or args.kind): print(f'{kind}: done before'); continue
-        found = tried(kind, n, args.seed)
+        of, found = commit(), tried(kind, n, args.seed)
         print(f'{kind}: {found["held"]} of {found["tried"]} held, {found["lost"]} lost, {found["seconds"]:.0f} s', *found['why'][:20], sep='\n    ', flush=True)
         command = f'python benchmarks/soak.py --kind {kind}' + ' --quick'*args.quick + f' --seed {args.seed}'*bool(args.seed)
-        result['kinds'][kind] = dict(found, command=command, commit=commit())
+        result['kinds'][kind] = dict(found, command=command, commit=of)
         result |= dict(leaves='toy leaves', machine=f'{platform.machine()}, {os.cpu_count()} cores, {platform.system()}', versions=versions())
         write_text(args.out, json.dumps(result, indent=1) + '\n')
     return int(any(k['lost'] for k in result['kinds'].values()))

@@ -132,6 +132,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.data._workers': ('data.html#_workers', 'plantnb/data.py'),
                               'plantnb.data._write_leaf': ('data.html#_write_leaf', 'plantnb/data.py'),
                               'plantnb.data._write_photographs': ('data.html#_write_photographs', 'plantnb/data.py'),
+                              'plantnb.data.as_csv': ('a4_holds.html#as_csv', 'plantnb/data.py'),
                               'plantnb.data.chain_shots': ('data.html#chain_shots', 'plantnb/data.py'),
                               'plantnb.data.check_room': ('data.html#check_room', 'plantnb/data.py'),
                               'plantnb.data.cluster_leaves': ('data.html#cluster_leaves', 'plantnb/data.py'),
