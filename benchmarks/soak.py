@@ -44,7 +44,9 @@ class Child:
             code = f() or 0
             if not isinstance(code, int): code = 0
         except BaseException: traceback.print_exc()
-        finally: os._exit(code)
+        finally:
+            for stream in (sys.stdout, sys.stderr): stream.flush()
+            os._exit(code)
     def poll(self):
         if self.code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -256,7 +258,7 @@ def full_run(work, i, size):
         if not disk: return 'no disk could be mounted'
         child = Child(a_run(disk/'run'), work/'full-log')
         if child.wait() == 0: return f'{size} bytes were enough: no test'
-        lost = one_clear_line(child) or ('space' not in child.complained() and f'{child.complained()}') or half_written(disk)
+        lost = one_clear_line(child) or (None if any(w in child.complained() for w in ('space', 'make room')) else child.complained()) or half_written(disk)
         remount(disk, f'size={10**9}')
         child = Child(a_run(disk/'run', resume=True), work/'full-log')
         if child.wait() != 0: return lost or f'did not go on: {child.complained()[-300:]}'
@@ -284,6 +286,12 @@ def as_command(f):
     def work(): f()
     return user_errors(work)
 
+def fill_up(file):
+    with open(file, 'ab', buffering=0) as f:
+        try:
+            while True: f.write(bytes(4096))
+        except OSError: return # full
+
 def full_write(work, name, write):
     "Written once; then the disk fills up, and what was there is as it was."
     with small_disk(work/f'full-{name}', 10**9) as disk:
@@ -294,6 +302,7 @@ def full_write(work, name, write):
         used = sum(map(len, before.values())) + 40*sum(1 for _ in disk.rglob('*'))
         (disk/'.ballast').write_bytes(bytes(1 << 20))
         remount(disk, f'size={used + (1 << 20) + 200_000}')
+        if name == 'predict': fill_up(disk/'.ballast') # its answers are small
         child = Child(as_command(lambda: write(disk)) if name != 'predict' else lambda: write(disk), work/'full-log')
         child.wait()
         lost = one_clear_line(child)
@@ -718,7 +727,8 @@ def hostile(n, rng, work):
     yield 'archive', refused(archive(('link', str(work).encode(), 0o120777), ('link/it ran', b'x', 0o100644)))
     yield 'archive', refused(archive(('bomb', bytes(200_000_000), 0o100644)))
     yield 'archive', refused(archive(('twice', b'a', 0o100644), ('./twice', b'b', 0o100644)))
-    (work/'evil.zip').write_bytes(b'PK\5\6' + bytes(30))
+    archive(('leaf.jpg', b'x'*999, 0o100644))
+    (work/'evil.zip').write_bytes((work/'evil.zip').read_bytes()[:-9])
     yield 'archive', refused(lambda: sources.unpack(work/'evil.zip', work/'unpacked', work/'aside'))
     yield 'nothing ran, nothing was written outside', 'it ran' if mark.exists() or (work/'unpacked').exists() else None
 
@@ -741,7 +751,7 @@ def determinism(n, rng, work):
         set_seed(5, reproducible=True)
         twin = nets.Twin(nets.Stack(torch.nn.Conv2d(3, 4, 9, 8), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()), nets.make_combine(d=16))
         dls = loaders.pair_dls(m, loaders.photo_fetch(m, root, True, 64), loaders.photo_fetch(m, root, False, 64), n=48, seed=5, workers=w)
-        siamese.fit_twin(twin, dls, work/f'twin{len(weights)}', 2)
+        with redirect_stdout(io.StringIO()): siamese.fit_twin(twin, dls, work/f'twin{len(weights)}', 2)
         weights.append((work/f'twin{len(weights)}/training/last.safetensors').read_bytes())
     yield 'a twin trained on pairs', None if weights[0] == weights[1] else 'other weights'
     yield 'a twin trained on pairs', None if weights[1] == weights[2] else 'other weights the second time'
@@ -769,7 +779,7 @@ def tried(kind, n, seed=0, work=None):
             row = by.setdefault(group, dict(tried=0, held=0, lost=0))
             row['tried'] += 1
             row['lost' if lost else 'held'] += 1
-            if lost: why.append(f'{group}: {" ".join(str(lost).split())[:300]}')
+            if lost: why.append(f'{group}: {" ".join(str(lost).split())[-300:]}')
     total = {k: sum(r[k] for r in by.values()) for k in ('tried', 'held', 'lost')}
     return dict(**total, asked=n, seconds=round(time.time() - began, 1), by=by, why=why)
 
@@ -792,10 +802,10 @@ def main():
     for kind in args.kind or KINDS:
         n, done = KINDS[kind][2 if args.quick else 1], result['kinds'].get(kind, {})
         if done.get('asked', 0) >= n and done.get('commit') == commit() and not (args.again or args.kind): print(f'{kind}: done before'); continue
-        found = tried(kind, n, args.seed)
+        of, found = commit(), tried(kind, n, args.seed)
         print(f'{kind}: {found["held"]} of {found["tried"]} held, {found["lost"]} lost, {found["seconds"]:.0f} s', *found['why'][:20], sep='\n    ', flush=True)
         command = f'python benchmarks/soak.py --kind {kind}' + ' --quick'*args.quick + f' --seed {args.seed}'*bool(args.seed)
-        result['kinds'][kind] = dict(found, command=command, commit=commit())
+        result['kinds'][kind] = dict(found, command=command, commit=of)
         result |= dict(leaves='toy leaves', machine=f'{platform.machine()}, {os.cpu_count()} cores, {platform.system()}', versions=versions())
         write_text(args.out, json.dumps(result, indent=1) + '\n')
     return int(any(k['lost'] for k in result['kinds'].values()))

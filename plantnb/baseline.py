@@ -116,18 +116,18 @@ class KeepBest(Callback):
         self._save('last')
     def after_fit(self): self._load('best')
 
-# %% ../nbs/01_baseline.ipynb #7dca1a04
+# %% ../nbs/01_baseline.ipynb #cb0bc8e2
 @patch
 def _save(self:KeepBest, which):
     "One file with the weights, the optimiser's state and the history so far; and history.csv for people."
     tensors = {f'model.{k}': v.contiguous() for k,v in self.model.state_dict().items()}
     tensors |= {f'opt.{k}': v.contiguous() for k,v in _flat_state(self.opt.opt).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
-    meta = dict(best=repr(self.best), best_epoch=str(self.best_epoch), history=json.dumps(self.history))
-    save_tensors(tensors, self.folder/f'{which}.safetensors', meta)
+    state = dict(best=self.best, best_epoch=self.best_epoch, history=self.history)
+    save_tensors(tensors, self.folder/f'{which}.safetensors', {'state': json.dumps(state)}) # one entry: several would be in any order
     write_csv(pd.DataFrame(self.history), self.folder.parent/'history.csv')
 
-# %% ../nbs/01_baseline.ipynb #65362227
+# %% ../nbs/01_baseline.ipynb #382495cb
 @patch
 def _load(self:KeepBest, which):
     "Puts a saved epoch's weights and optimiser state back."
@@ -142,8 +142,8 @@ def go_on(self:KeepBest):
     path = self.folder/'last.safetensors'
     if not path.exists(): return
     try:
-        with safe_open(path, 'pt') as f: meta = f.metadata()
-        self.best, self.best_epoch, self.history = float(meta['best']), int(meta['best_epoch']), json.loads(meta['history'])
+        with safe_open(path, 'pt') as f: state = json.loads(f.metadata()['state'])
+        self.best, self.best_epoch, self.history = float(state['best']), int(state['best_epoch']), state['history']
         self.start = len(self.history)
         self._load('last')
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as e: raise unreadable(path, e) from e
@@ -167,11 +167,12 @@ class NewDraw(Callback):
         self.recorder.smooth_loss.reset()
         self.dls.train.draw(self.learn.first_epoch + self.epoch)
 
-# %% ../nbs/01_baseline.ipynb #aa497c14
+# %% ../nbs/01_baseline.ipynb #77f05b1c
 def _is_finite(x): return bool(x.isfinite().all()) if isinstance(x, Tensor) else all(map(_is_finite, x))
 
 class FiniteLoss(Callback):
     "Stops at a loss that is no number. Raises `PlantnbError` that names the batch and says whether it came with the leaves."
+    def __call__(self, event): event == 'after_loss' and self.after_loss() # fastai's own way puts a line of its words before ours
     def after_loss(self):
         if _is_finite(self.learn.loss_grad): return
         kind = 'training' if self.training else 'validation'

@@ -524,7 +524,7 @@ def plantnb_fetch(
     if archives and not failed: print(f'{root/"downloads"} may be deleted: {size_words(sum(f.stat().st_size for f in archives))}')
     return int(failed > 0)
 
-# %% ../nbs/a3_cli.ipynb #7b9cf056
+# %% ../nbs/a3_cli.ipynb #40d429e9
 def _printable(text):
     "Text that any terminal and file takes: bytes of a file name that are no UTF-8 are shown as escapes."
     return os.fsencode(text).decode('utf-8', 'backslashreplace')
@@ -536,7 +536,7 @@ def _as_table(answers, folders):
     head = ('filename', 'score', 'decision', 'nearest' if 'nearest' in answers else '')
     return '\n'.join(f'{f:<{width}}  {s:>5}  {d:<8}  {n}'.rstrip() for f,s,d,n in [head, *shown.itertuples(index=False)]) + '\n'
 
-def _as_csv(answers, folders): return answers.to_csv(index=False, float_format='%.6f', lineterminator='\n')
+def _as_csv(answers, folders): return as_csv(answers, float_format='%.6f')
 
 def _as_json(answers, folders):
     "Two lists, `leaves` and `folders`; what is not known is null."

@@ -203,13 +203,15 @@ def checkpoint_save(model:nn.Module, # a `Baseline` or a `Twin`
     write_text(folder/'config.json', json.dumps(config, indent=1))
     return folder
 
-# %% ../nbs/01_baseline.ipynb #8cd6419c
-_number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
+# %% ../nbs/01_baseline.ipynb #0173ed20
+def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
+def _some_text(v): return isinstance(v, str)
+def _rules(v): return isinstance(v, dict) and not any(_wrong(rule, RULE) for rule in v.values())
+
 RULE = dict(scale=_number, bias=_number, threshold=lambda v: _number(v) and 0 <= v <= 1, aggregate=lambda v: v in (*AGGREGATES, 'head'))
-CONFIG = dict(kind=lambda v: v in BUILDERS, backbone=lambda v: isinstance(v, str), name=lambda v: isinstance(v, str),
+CONFIG = dict(kind=lambda v: v in BUILDERS, backbone=_some_text, name=_some_text, body_at=_some_text,
     size=lambda v: type(v) is int and 32 <= v <= 1024, how=lambda v: v in ('crop', 'pad', 'squash'), combine=lambda v: v in COMBINES,
-    body_at=lambda v: isinstance(v, str), rule=lambda v: not _wrong(v, RULE),
-    shots=lambda v: isinstance(v, dict) and not any(_wrong(rule, RULE) for rule in v.values()))
+    rule=lambda v: not _wrong(v, RULE), shots=_rules)
 
 def _wrong(d, forms, needed=()):
     "The first key of a dict whose value cannot be right, or that is missing; None when all are well."

@@ -37,7 +37,8 @@ def test_sample(work, kind, n): nothing_lost(soak.tried(kind, n, 1, work))
 
 # --- properties: the manifest
 
-names = st.text(st.characters(blacklist_categories=('Cs',), blacklist_characters='/\0'), min_size=1, max_size=30).filter(lambda n: n not in ('.', '..') and len(n.encode()) < 90)
+ODD = soak.NAMES[:22] # names that have broken something
+names = st.sampled_from(ODD) | st.text(st.characters(blacklist_categories=('Cs',), blacklist_characters='/\0'), min_size=1, max_size=30).filter(lambda n: n not in ('.', '..') and len(n.encode()) < 90)
 
 @calmly
 @given(st.lists(st.tuples(names, st.sampled_from(('.jpg', '.PNG', '.txt', '')), st.booleans()), min_size=1, max_size=6, unique_by=lambda t: (t[0] + t[1]).casefold()))
@@ -110,7 +111,7 @@ def test_ranked_metrics_are_scikit_learns(rows):
     y, score, w = (np.array(c) for c in zip(*rows))
     y, score = y.astype(int), score/12
     assume(all((w[y == k] > 0).any() for k in (0, 1)))
-    auroc, ece = evaluation.ranked_metrics(y, score, np.stack([np.ones(len(y)), w]))
+    auroc, ece, reachable = evaluation.ranked_metrics(y, score, np.stack([np.ones(len(y)), w]))
     assert auroc[0] == pytest.approx(roc_auc_score(y, score)) and auroc[1] == pytest.approx(roc_auc_score(y, score, sample_weight=w))
     assert ((0 <= ece) & (ece <= 1)).all()
     assert evaluation.ranked_metrics(y, 1 - score, np.ones((1, len(y))))[0][0] == pytest.approx(1 - auroc[0])
@@ -119,7 +120,7 @@ def test_ranked_metrics_are_scikit_learns(rows):
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(.01, .99))
 def test_the_error_of_one_constant_score_is_known(ill, well, p):
     y = np.r_[np.ones(ill), np.zeros(well)].astype(int)
-    auroc, ece = evaluation.ranked_metrics(y, np.full(len(y), p), np.ones((1, len(y))))
+    auroc, ece, _ = evaluation.ranked_metrics(y, np.full(len(y), p), np.ones((1, len(y))))
     assert auroc[0] == pytest.approx(.5) and ece[0] == pytest.approx(abs(p - .5)) # labels weigh the same, so half are ill
 
 @calmly

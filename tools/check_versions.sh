@@ -31,7 +31,7 @@ for which in "${@:-lowest newest}"; do for which in $which; do
   "$python" -m venv "$scratch/.venv"
   case $which in
     lowest) bounds >"$scratch/lowest.txt"; "$bin/pip" install -q -e '.[dev]' -c "$scratch/lowest.txt" ;;
-    newest) "$bin/pip" install -q -U -e . pytest ruff ;;
+    newest) "$bin/pip" install -q -U -e . pytest pytest-xdist hypothesis ruff ;;
     *) echo 'lowest or newest' >&2; exit 2 ;;
   esac
   "$bin/pip" check
@@ -39,4 +39,10 @@ for which in "${@:-lowest newest}"; do for which in $which; do
   if [ -x "$bin/nbdev_test" ]; then "$bin/nbdev_test" --n_workers 2; fi
   "$bin/pytest"
   bash tools/smoke.sh "$bin" "$scratch/$which"
+  { [ -s "$root/results/versions.csv" ] || echo 'which,python,package,version,passed'   # what passed, kept
+    grep -v "^$which," "$root/results/versions.csv" 2>/dev/null || true
+    "$bin/pip" list --format=freeze 2>/dev/null | grep -iE '^(nbdev|fastcore|fastai|torch|timm|numpy|pandas|pillow|scikit-learn|safetensors|filelock|ImageHash|matplotlib)==' |
+      sed "s/^/$which,$("$bin/python" -c 'import platform; print(platform.python_version())'),/; s/==/,/; s/$/,pytest and smoke run/"
+  } >"$scratch/versions.csv"
+  cp "$scratch/versions.csv" "$root/results/versions.csv"
 done; done
