@@ -109,14 +109,14 @@ def integrated(answer:Answer, x:Tensor, # (n, 3, size, size) in 0..1
     found = captum().IntegratedGradients(answer).attribute(x, frosted(x), n_steps=steps, internal_batch_size=max(8, len(x)))
     return found.sum(1)
 
-# %% ../nbs/06_explain.ipynb #5cb2ff5e
+# %% ../nbs/06_explain.ipynb #a6f92227
 def occlusion(answer:Answer, x:Tensor, # (n, 3, size, size) in 0..1
               side:int=32, step:int=16, # of the square, in pixels
              )->Tensor: # (n, size, size), how much the answer falls where the square lies
     "What the answer loses where the picture is covered (Zeiler 2014)."
     cover = x.mean((2, 3), keepdim=True).expand_as(x)
-    with torch.no_grad(): found = captum().Occlusion(answer).attribute(x, (3, side, side), (3, step, step), cover, perturbations_per_eval=16)
-    return found.mean(1)
+    ask = captum().Occlusion(answer)
+    with torch.no_grad(): return ask.attribute(x, (3, side, side), (3, step, step), cover, perturbations_per_eval=16).mean(1)
 
 # %% ../nbs/06_explain.ipynb #ffb98d34
 def contributions(answer:Answer, x:Tensor # (n, 3, size, size) in 0..1
