@@ -21,8 +21,8 @@ def commit():
 def command(config):
     "The command line that the settings of a run come from."
     sources = '' if config['leaves'] == 'Toy leaves' else f" --train {config['train']} --test {config['test']} --out runs/real"
-    recipe = ' --recipe best' if config.get('recipe') == 'best' else ''
-    return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']}{recipe} --protocols {' '.join(config['protocols'])}"
+    asked = ''.join(f' --{k} {config[k]}' for k in ('seeds', 'recipe', 'tune') if config.get(k) not in (None, 'article'))
+    return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']}{asked} --protocols {' '.join(config['protocols'])}"
 
 
 def keep(run, out):
