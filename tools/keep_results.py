@@ -43,7 +43,7 @@ def log(run, path):
     rows = []
     for model,protocols in metrics.items():
         for protocol,groups in protocols.items():
-            if protocol == 'pairs' or 'unseen' not in groups or 'queries' in protocol: continue
+            if protocol in ('pairs', 'loso') or 'unseen' not in groups or 'queries' in protocol: continue
             for species,found in groups['unseen']['per_species'].items():
                 rows.append(dict(date=datetime.date.today().isoformat(), commit=commit(), command=command(config), model=model, protocol=protocol, species=species,
                                  **{name: round(found[name]['value'], 4) for name in ('auroc', 'balanced_accuracy', 'ece')}))
