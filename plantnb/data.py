@@ -49,11 +49,12 @@ def _rgb_rows(im, top):
 def _rows(im, height=256):
     for top in range(0, im.height, height): yield 0, top, im.width, min(top + height, im.height)
 
-# %% ../nbs/00_data.ipynb #3b085957
+# %% ../nbs/00_data.ipynb #53e64819
 def _to_rgb(
     im:Image.Image, # any mode
 )->Image.Image: # RGB
     "RGB pixels: 16-bit values scaled to 8, a transparent ground painted white; band by band, so that a large picture is held twice at most."
+    if im.mode == 'RGB' and 'transparency' not in im.info: return im
     deep, out = im.mode in ('I', 'F') or im.mode.startswith('I;16'), Image.new('RGB', im.size)
     most = max(np.asarray(im.crop(box)).max() for box in _rows(im)) if deep else 0
     top = (255 if most <= 255 and im.mode != 'I;16' else 65535) if deep else None
@@ -101,13 +102,14 @@ def _pixels(im, near):
     if most and held > most: raise PlantnbError(f'has more pixels than is safe to open ({told}); save it smaller')
     return held
 
-# %% ../nbs/00_data.ipynb #51823e88
-def _decode(path, near=None):
+# %% ../nbs/00_data.ipynb #397ca4f4
+def _decode(path, near=None, then=noop):
+    "The picture, and what `then` makes of it while no other large one is open."
     with _header(path) as im:
         with _one_large if _pixels(im, near) > LARGE else nullcontext():
             im.load()
             ImageOps.exif_transpose(im, in_place=True)
-            return _to_rgb(im)
+            return then(_to_rgb(im))
 
 # %% ../nbs/00_data.ipynb #543757bd
 def _size(path):
@@ -127,14 +129,17 @@ def _reason(e, path):
     if isinstance(e, Image.DecompressionBombError): return f'has more pixels than is safe to open ({e})'
     return f'is broken or cut short ({" ".join(str(e).split()) or type(e).__name__})'
 
-# %% ../nbs/00_data.ipynb #ee87cc4c
+# %% ../nbs/00_data.ipynb #17b8472d
 def open_leaf(
     path:str|Path, # photograph: any format, mode and size Pillow reads
     near:int|None=None, # pixels; the picture will be shrunk to about this side, so a large JPEG may be decoded at a fraction
 )->Image.Image: # upright, RGB
     "The photograph at `path`, upright and RGB. Raises `PlantnbError` that names the file and says what is wrong with it."
+    return _open(path, near)
+
+def _open(path, near, then=noop):
     path = Path(path)
-    try: return _decode(path, near)
+    try: return _decode(path, near, then)
     except BROKEN as e:
         raise PlantnbError(f'{path}: {_reason(e, path)}') from e
 
@@ -163,14 +168,14 @@ def square(
     left, top = [(s-size)//2 for s in image.size]
     return image.crop((left, top, left+size, top+size))
 
-# %% ../nbs/00_data.ipynb #e5c9b60f
+# %% ../nbs/00_data.ipynb #5740e903
 def load_leaf(
     path:str|Path, # photograph
     size:int=256, # pixels, side of the result
     how:str='crop', # see `square`
 )->np.ndarray: # (size, size, 3) uint8
     "The photograph as pixels: upright, RGB, square. Raises `PlantnbError` that names the file."
-    return np.array(square(open_leaf(path, near=size), size, how))
+    return np.array(_open(path, size, lambda leaf: square(leaf, size, how)))
 
 # %% ../nbs/00_data.ipynb #adf8e72d
 GENUS = {
@@ -624,7 +629,7 @@ def size_words(
     unit = next((u for u in ('GB', 'MB') if n >= dict(GB=1e9, MB=1e6)[u]), 'kB')
     return f'{n/dict(GB=1e9, MB=1e6, kB=1e3)[unit]:.1f} {unit}'
 
-# %% ../nbs/00_data.ipynb #c71171bc
+# %% ../nbs/00_data.ipynb #9d4ad136
 def _write_leaf(job, size, how):
     "Write one prepared photograph (whole or not at all); the reason why it cannot be, or None."
     source, target = job
@@ -632,7 +637,7 @@ def _write_leaf(job, size, how):
     try:
         with write_whole(target, settle=False) as file:
             if _ready(source, size): shutil.copyfile(source, file)
-            else: square(open_leaf(source, near=size), size, how).save(file, 'JPEG', quality=95, subsampling=0)
+            else: _open(source, size, lambda leaf: square(leaf, size, how)).save(file, 'JPEG', quality=95, subsampling=0)
     except PlantnbError as e: return str(e).removeprefix(f'{source}: ')
 
 # %% ../nbs/00_data.ipynb #322af34e
