@@ -355,10 +355,12 @@ def forbidden(work):
 def vanishing(rng, work, i):
     "The run folder is removed while the run is at work: one line, exit 1."
     _, seconds = undisturbed(work)
-    out = work/f'vanish{i}'
+    out, delay = work/f'vanish{i}', rng.uniform(0, .6)*seconds
     child = Child(a_run(out), work/'vanish-log')
-    time.sleep(rng.uniform(.15, .75)*seconds)
-    if child.poll() is not None or not out.exists(): return 'it was not at work: no test'
+    while not (out/'config.json').exists() and child.poll() is None: time.sleep(.01)
+    end = time.time() + delay
+    while time.time() < end and not (out/'scores.csv').exists(): time.sleep(.01) # the machine may be quicker today
+    if child.poll() is not None: return f'it was not at work: no test {child.complained()}'
     os.rename(out, work/f'vanished{i}')
     child.wait()
     return one_clear_line(child)
