@@ -119,6 +119,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.data._no_thread': ('data.html#_no_thread', 'plantnb/data.py'),
                               'plantnb.data._open': ('data.html#_open', 'plantnb/data.py'),
                               'plantnb.data._pixels': ('data.html#_pixels', 'plantnb/data.py'),
+                              'plantnb.data._pixels_of': ('data.html#_pixels_of', 'plantnb/data.py'),
                               'plantnb.data._prepared': ('data.html#_prepared', 'plantnb/data.py'),
                               'plantnb.data._read_csv': ('data.html#_read_csv', 'plantnb/data.py'),
                               'plantnb.data._read_path': ('data.html#_read_path', 'plantnb/data.py'),

@@ -102,14 +102,20 @@ def _pixels(im, near):
     if most and held > most: raise PlantnbError(f'has more pixels than is safe to open ({told}); save it smaller')
     return held
 
-# %% ../nbs/00_data.ipynb #397ca4f4
+# %% ../nbs/00_data.ipynb #308c66a9
 def _decode(path, near=None, then=noop):
-    "The picture, and what `then` makes of it while no other large one is open."
+    "What `then` makes of the picture; a large one waits until no other is in memory."
+    with _header(path) as im: large = _pixels(im, near) > LARGE
+    with _one_large if large else nullcontext(): return _pixels_of(path, near, then)
+
+def _pixels_of(path, near, then):
     with _header(path) as im:
-        with _one_large if _pixels(im, near) > LARGE else nullcontext():
-            im.load()
-            ImageOps.exif_transpose(im, in_place=True)
-            return then(_to_rgb(im))
+        _pixels(im, near)
+        im.load()
+        ImageOps.exif_transpose(im, in_place=True)
+        made = then(_to_rgb(im))
+        if made is not im: im.close() # now: Pillow's files hold themselves until Python collects its garbage
+        return made
 
 # %% ../nbs/00_data.ipynb #543757bd
 def _size(path):
