@@ -63,7 +63,7 @@ def load(
         raise PlantnbError(f'{folder}: a twin without reference leaves; save it with `references`, or train it again with plantnb_run')
     return predictor
 
-# %% ../nbs/07_predict.ipynb #957b4abb
+# %% ../nbs/07_predict.ipynb #fd2c0203
 @patch
 @torch.inference_mode()
 def embed(self:Predictor,
@@ -74,8 +74,10 @@ def embed(self:Predictor,
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: read = list(pool.map(lambda f: _read(f, size, how), files))
     pixels, errors = [x for x,_ in read if x is not None], [error for _,error in read]
     if not pixels: return np.zeros((0, 1), np.float32), errors
-    x = torch.stack(pixels).to(next(self.model.parameters()).device)/255
-    return self.model.embedding(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy(), errors
+    more = (1 << (len(pixels) - 1).bit_length()) - len(pixels) # torch keeps compiled layers for every batch size it meets: let it meet few
+    x = torch.stack(pixels + pixels[-1:]*more).to(next(self.model.parameters()).device)/255
+    z = self.model.embedding(x.contiguous(memory_format=torch.channels_last))[:len(pixels)]
+    return z.float().cpu().numpy(), errors
 
 # %% ../nbs/07_predict.ipynb #3fedd55b
 @patch
