@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GROUNDS', 'VERSION', 'EACH', 'LOSSES', 'otsu', 'opponent', 'border', 'off_ground', 'leaf_mask', 'fills_picture', 'cut_out', 'relight', 'composite', 'shaped', 'LeafPool', 'Composites', 'embed_composites', 'fit_head', 'logits', 'leave_one_out', 'leave_one_out_heads', 'loso_table', 'sign_test', 'Trunk', 'End', 'mix_styles', 'Scaled', 'fine_tune', 'with_head', 'rule_left_out', 'left_out_scores', 'rule_for_shots', 'some_of_each', 'fit_tuned', 'learner', 'trunk_views', 'fit_best', 'cells', 'cell_pairs', 'label_pairs', 'CellTriplets', 'Unit', 'Cosine', 'fit_metric_head', 'species_known', 'erase_leaf', 'swap_ground', 'Bare', 'nearer_to_leaves', 'fit_guard', 'fit_gallery', 'fit_companions']
 
-# %% ../nbs/05_generalise.ipynb #587a8263
+# %% ../nbs/05_generalise.ipynb #59153b55
 import hashlib, itertools
 import numpy as np, pandas as pd, torch
 from copy import copy, deepcopy
@@ -13,8 +13,9 @@ from functools import cache
 
 from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from scipy import ndimage
-from safetensors.torch import load_file, save_file
 from scipy.spatial import cKDTree
 from fastcore.all import *
 from fastai.callback.schedule import combined_cos
@@ -234,24 +235,26 @@ def shaped(leaf:np.ndarray, # (size, size, 3) uint8, all leaf
     alpha = outline.getchannel('A')
     return Image.fromarray(np.dstack([leaf, alpha.crop(alpha.getbbox()).resize(leaf.shape[1::-1], Image.BILINEAR)]))
 
-# %% ../nbs/05_generalise.ipynb #94f37201
+# %% ../nbs/05_generalise.ipynb #3c26263a
 class LeafPool:
     "Cut-out leaves by (species, label), at most `each` of a cell: the neighbours and the litter of `composite`."
     def __init__(self, files:list, manifest:pd.DataFrame, each:int=24, seed:int=0, size:int=256, how:str='crop'):
         chosen = manifest.reset_index(drop=True).sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each)
         self.cells, self.labels, rng = {}, {label: [] for label in LABELS}, np.random.default_rng(seed)
-        photographs = [(load_leaf(files[i], size, how), row) for i,row in chosen.iterrows()]
-        self.outlines = [leaf for leaf in (cut_out(photograph) for photograph,_ in photographs) if leaf]
-        for photograph,row in photographs:
-            leaf = self.cut(rng, photograph)
+        photographs = [load_leaf(files[i], size, how) for i in chosen.index]
+        leaves = [cut_out(photograph) for photograph in photographs]
+        self.outlines = [leaf for leaf in leaves if leaf]
+        for leaf,photograph,row in zip(leaves, photographs, chosen.itertuples()):
+            leaf = leaf or self.outlined(rng, photograph)
             if leaf is None: continue
             self.cells.setdefault((row.species, row.label), []).append(leaf)
             self.labels[row.label].append(leaf)
     def cut(self, rng, photograph):
         "The leaf of a photograph, in another's outline where it fills the picture; None where none was found."
-        leaf = cut_out(photograph)
-        if leaf is not None or not self.outlines or not fills_picture(photograph): return leaf
-        return shaped(photograph, self.outlines[rng.integers(len(self.outlines))])
+        return cut_out(photograph) or self.outlined(rng, photograph)
+    def outlined(self, rng, photograph):
+        "A leaf that fills its picture, in the outline of another; None for other pictures."
+        if self.outlines and fills_picture(photograph): return shaped(photograph, self.outlines[rng.integers(len(self.outlines))])
     def any(self, rng):
         "A leaf of either label alike, whatever its species."
         leaves = self.labels[LABELS[rng.integers(2)]] or sum(self.labels.values(), [])
@@ -512,7 +515,7 @@ def some_of_each(manifest:pd.DataFrame, # `split`, `species`, `label`
     d = manifest[manifest.split.isin(['train', 'valid'])]
     return d.sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each).sort_index().reset_index(drop=True)
 
-# %% ../nbs/05_generalise.ipynb #6115b541
+# %% ../nbs/05_generalise.ipynb #e54887cb
 def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showing the leaves each
               manifest:pd.DataFrame, # a row a leaf
               steps:int, seed:int=0, # see `fine_tune`
@@ -521,14 +524,15 @@ def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showin
     "The end of the body fine-tuned together with its head."
     if keep and keep.exists():
         best = Best(deepcopy(body)).to(body.mean.device)
-        best.load_state_dict(load_file(keep))
+        try: best.load_state_dict(load_file(keep))
+        except (SafetensorError, RuntimeError) as e: raise unreadable(keep, e) from e
         return best
     body, head = fine_tune(body, views, manifest, steps, seed=seed)
     best, some = Best(body).to(body.mean.device), np.random.default_rng(seed).permutation(len(manifest))[:1000]
-    best.spread.copy_(torch.from_numpy(np.concatenate([End(body).features(kept[some]) for kept in views]).std(0) + 1e-3))
+    end = End(body)
+    best.spread.copy_(torch.from_numpy(np.concatenate([end.features(kept[some]) for kept in views]).std(0) + 1e-3))
     best.head = head.to(body.mean.device)
-    if keep:
-        with write_whole(keep) as file: save_file({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, file)
+    if keep: save_tensors({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, keep)
     return best
 
 # %% ../nbs/05_generalise.ipynb #fbbe09c6
@@ -557,7 +561,7 @@ def trunk_views(body:Body, lab:pd.DataFrame, files:list, store:Path, seed:int=0,
         views[family] = embed_composites(body, files, lab, family, store, trunk, seed, how=how, **kwargs)
     return views
 
-# %% ../nbs/05_generalise.ipynb #736dbeec
+# %% ../nbs/05_generalise.ipynb #08648208
 def fit_best(body:Body, # frozen
              manifest:pd.DataFrame, root:Path, # from `prepare`
              store:Path, # folder of stores
@@ -572,7 +576,8 @@ def fit_best(body:Body, # frozen
     views = trunk_views(body, lab, files, store, seed, how, tell, **kwargs)
     learn = learner(body, views, lab, files, store, steps, seed, tell)
     def score(best, rows):
-        z = {view: End(best.features.body).features(views[view][rows]) for view in ('as photographed', 'judge')}
+        end = End(best.features.body)
+        z = {view: end.features(views[view][rows]) for view in ('as photographed', 'judge')}
         left_out[lab.species[rows[0]]] = best, z
         return {view: evidence(best, q) for view,q in z.items()}
     loso, _ = leave_one_out(lab, learn, score)

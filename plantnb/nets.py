@@ -133,7 +133,7 @@ class LeafFiles(torch.utils.data.Dataset):
     def __len__(self): return len(self.files)
     def __getitem__(self, i): return torch.from_numpy(load_leaf(self.files[i], self.size, self.how)).permute(2, 0, 1)
 
-# %% ../nbs/01_baseline.ipynb #bf05f35f
+# %% ../nbs/01_baseline.ipynb #080638a8
 def embed(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
           files:list, # photographs of any size
           size:int=256, how:str='crop', # see `square`
@@ -143,6 +143,7 @@ def embed(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
     "Embeddings of photographs; raises `PlantnbError` that names the file which is no image."
     return embed_dataset(path, LeafFiles(files, size, how), bs, progress=progress)
 
+# %% ../nbs/01_baseline.ipynb #e5894d32
 @torch.inference_mode()
 def embed_dataset(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
                   pictures:torch.utils.data.Dataset, # uint8 (3, size, size) each
@@ -250,15 +251,6 @@ def _check_tensors(held, model, body_at=None):
         if shape != wanted[k][0] or dtype not in wanted[k][1]: raise PlantnbError(f'{k!r} is {dtype} {shape}, not {wanted[k][1][0]} {wanted[k][0]}')
 
 # %% ../nbs/01_baseline.ipynb #07465c54
-def read_tensors(file:Path, # model.safetensors
-                 config:dict, # beside it; `body_at`: the packaged body's weights belong under this prefix
-                )->dict: # tensors by name; halves become float32
-    "The tensors of a checkpoint, with those of the packaged body where they were left out."
-    tensors = {k: v.float() if v.dtype == torch.float16 else v for k,v in load_file(file).items()}
-    if not config.get('body_at'): return tensors
-    return {config['body_at'] + k: v for k,v in packaged_weights(config['backbone']).items() if not k.startswith('classifier.')} | tensors
-
-# %% ../nbs/01_baseline.ipynb #ec32894c
 def read_tensors(file:Path, # model.safetensors
                  config:dict, # beside it; `body_at`: the packaged body's weights belong under this prefix
                 )->dict: # tensors by name; halves become float32

@@ -366,7 +366,7 @@ def _card_left_out(history):
     t = t.assign(balanced_accuracy=t.balanced_accuracy.round(3), view=t['view'].replace('judge', 'on strange grounds'))[['species', 'view', 'auroc', 'balanced_accuracy', 'leaves']]
     return 'Each training species, told by a model that had not seen it (at its plain threshold):\n\n' + _markdown(t)
 
-# %% ../nbs/07_predict.ipynb #1e561b2a
+# %% ../nbs/07_predict.ipynb #d5ee2139
 def model_card(
     config:dict, # config.json of a checkpoint
     metrics:dict, # its entry in metrics.json
@@ -391,7 +391,7 @@ def write_cards(
     for file in sorted(out.glob('models/*/config.json')):
         config, history = json.loads(file.read_text(encoding='utf-8')), file.with_name('history.csv')
         card = model_card(config, metrics.get(config['name'], {}), manifest, pd.read_csv(history) if history.exists() else None)
-        with write_whole(file.with_name('card.md')) as f: f.write_text(card, encoding='utf-8')
+        write_text(file.with_name('card.md'), card)
         files.append(file.with_name('card.md'))
     return files
 

@@ -409,7 +409,7 @@ def fetch(
     tell(f'{source}: {len(content):,} files in {folder}')
     return folder
 
-# %% ../nbs/a2_sources.ipynb #1a6cf225
+# %% ../nbs/a2_sources.ipynb #f373ee6c
 def _single(rows): return not all(r.filename.endswith('.zip') for r in rows)
 
 def _targets(rows, root):
@@ -420,7 +420,7 @@ def _key(rows): return hashlib.sha256(''.join(f'{r.filename} {r.sha256}\n' for r
 
 def _write_state(state, rows, content):
     "Note, whole or not at all, what a source's folder holds; `content` is None while it is in the making."
-    with write_whole(state) as file: file.write_text(json.dumps(dict(key=_key(rows), content=content)), encoding='utf-8')
+    write_text(state, json.dumps(dict(key=_key(rows), content=content)))
 
 def _read_state(state): return json.loads(state.read_text(encoding='utf-8')) if state.exists() else {}
 

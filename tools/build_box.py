@@ -13,9 +13,9 @@ import numpy as np, pandas as pd, torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from safetensors.torch import load_file, save_file
-from plantnb.data import read_manifest, write_whole
-from plantnb.nets import packaged_weights
+from safetensors.torch import load_file
+from plantnb.data import read_manifest, write_text
+from plantnb.nets import packaged_weights, save_tensors
 from plantnb.predict import BOX, load, model_card, tree_metrics
 
 HALVES = ('extra.axes', 'extra.gallery') # they only name neighbours
@@ -62,9 +62,9 @@ def pack(run, box):
     card = model_card(config, metrics, read_manifest(run/'manifest.csv'), history, ABOUT).replace('## What it cannot do', strengths(metrics, history) + '\n\n## What it cannot do')
     shutil.rmtree(box, ignore_errors=True)
     box.mkdir()
-    with write_whole(box/'model.safetensors') as file: save_file(small, file)
-    with write_whole(box/'config.json') as file: file.write_text(json.dumps(config | (dict(body_at=at) if at else {}), indent=1) + '\n', encoding='utf-8')
-    with write_whole(box/'card.md') as file: file.write_text(card, encoding='utf-8')
+    save_tensors(small, box/'model.safetensors')
+    write_text(box/'config.json', json.dumps(config | (dict(body_at=at) if at else {}), indent=1) + '\n')
+    write_text(box/'card.md', card)
     size = sum(f.stat().st_size for f in box.iterdir())
     if size > MOST: sys.exit(f'{box}: {size/1e6:.1f} MB, more than {MOST/1e6:.0f}')
     return size, at
