@@ -348,6 +348,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'plantnb.generalise.grain': ('generalise.html#grain', 'plantnb/generalise.py'),
                                     'plantnb.generalise.grass': ('generalise.html#grass', 'plantnb/generalise.py'),
                                     'plantnb.generalise.gravel': ('generalise.html#gravel', 'plantnb/generalise.py'),
+                                    'plantnb.generalise.judged_left_out': ('generalise.html#judged_left_out', 'plantnb/generalise.py'),
                                     'plantnb.generalise.label_pairs': ('generalise.html#label_pairs', 'plantnb/generalise.py'),
                                     'plantnb.generalise.lay': ('generalise.html#lay', 'plantnb/generalise.py'),
                                     'plantnb.generalise.leaf_mask': ('generalise.html#leaf_mask', 'plantnb/generalise.py'),

