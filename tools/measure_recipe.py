@@ -61,9 +61,9 @@ def turn_colours(rng, leaf, alpha):
 
 class Changed(torch.utils.data.Dataset):
     "Leaves that are changed, on their own ground or on those to train on: uint8 (3, 256, 256) each."
-    def __init__(self, files, lab, change, label, laid, seed):
+    def __init__(self, files, lab, pool, change, label, laid, seed):
         self.files, self.cells, self.change, self.laid, self.seed = files, [(s, label or own) for s,own in zip(lab.species, lab.label)], change, laid, seed
-        self.pool = LeafPool(files, lab, seed=seed)
+        self.pool = pool
     def __len__(self): return len(self.files)
     def __getitem__(self, i):
         rng, photograph = np.random.default_rng([self.seed, int(sha256_of(self.files[i])[:12], 16)]), load_leaf(self.files[i], 256, 'crop')
@@ -90,11 +90,11 @@ def shown(body, features, lab, files, store, seed, families=GROUNDS):
     return {'as photographed': embed_once(body, files, store, features=features),
             **{family: embed_composites(body, files, lab, family, store, features, seed, workers=2) for family in families}}
 
-def changed(features, lab, files, store, seed, name, change, label=None):
+def changed(features, lab, files, pool, store, seed, change, label):
     "The same of leaves that are changed, on their own ground and on those to train on."
     for laid in (False, True):
-        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, change, label, laid, seed), rows), workers=2)
-        yield stored(store/f'{name}-{laid}-{seed}{features.tag}.safetensors', [sha256_of(f) for f in files], compute)
+        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, pool, change, label, laid, seed), rows), workers=2)
+        yield stored(store/f'{change.__name__}-{laid}-{seed}{features.tag}.safetensors', [sha256_of(f) for f in files], compute)
 
 
 def prepared(raw, sizes, keep, roots, within):
@@ -149,10 +149,10 @@ class Bench:
         views, raw, sizes, features = self.raw('efficientnet_lite0')
         for way,(keep, roots, within, train, penalty) in FROZEN.items():
             yield way, self.heads({view: prepared(z, sizes, keep, roots, within) for view,z in raw.items()}, train, penalty)
-        every, healthy = np.arange(len(self.lab)), np.flatnonzero(self.lab.label == 'healthy')
+        pool, every, healthy = LeafPool(self.files, self.lab, seed=self.seed), np.arange(len(self.lab)), np.flatnonzero(self.lab.label == 'healthy')
         for way,leaves,change,label in (('and leaves in other greens', every, turn_colours, None), ('and diseases painted on healthy leaves', healthy, paint_disease, 'diseased')):
             own = self.lab.iloc[leaves].reset_index(drop=True)
-            z = changed(features, own, [self.files[i] for i in leaves], self.store, self.seed, change.__name__, change, label)
+            z = changed(features, own, [self.files[i] for i in leaves], pool, self.store, self.seed, change, label)
             yield f'the features, {way}', self.heads(views, more=[(leaves, label, [prepared(r, sizes, ALL, True, True) for r in z])])
         other = self.raw('efficientnet_lite2')[0]
         yield 'the features of efficientnet_lite2', self.heads(other)
