@@ -490,6 +490,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'plantnb.predict.Predictor.price': ('predict.html#predictor.price', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.references': ('predict.html#predictor.references', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.shows_leaf': ('predict.html#predictor.shows_leaf', 'plantnb/predict.py'),
+                                 'plantnb.predict.Predictor.where': ('predict.html#predictor.where', 'plantnb/predict.py'),
                                  'plantnb.predict._Chain': ('predict.html#_chain', 'plantnb/predict.py'),
                                  'plantnb.predict._Chain.__init__': ('predict.html#_chain.__init__', 'plantnb/predict.py'),
                                  'plantnb.predict._Chain.forward': ('predict.html#_chain.forward', 'plantnb/predict.py'),

@@ -1,8 +1,7 @@
-"The page of `plantnb_predict --app`, in a real browser: a toy leaf is dropped on it and the verdict is read; it asks no other host for anything and hands out no file but its own."
+"The page of `plantnb_predict --app`, in a real browser: a toy leaf is dropped on it, its verdict is read and its map looked at; it asks no other host for anything and hands out no file but its own."
 import importlib.util, socket, urllib.error, urllib.request
-import pytest, torch
+import pytest
 from plantnb.data import PlantnbError
-from plantnb.nets import Baseline, checkpoint_save, make_body
 from plantnb.predict import load, serve_app
 from plantnb.toy import toy_leaves
 
@@ -10,12 +9,9 @@ needs_gradio = pytest.mark.skipif(importlib.util.find_spec('gradio') is None, re
 
 
 @pytest.fixture(scope='module')
-def predictor(tmp_path_factory):
-    "A model that knows nothing, but always the same."
-    torch.manual_seed(0)
-    body, folder = make_body(), tmp_path_factory.mktemp('app')
-    config = dict(kind='baseline', name='baseline', backbone=body.name, size=256, how='crop', rule=dict(scale=1., bias=0., threshold=.5))
-    return load(checkpoint_save(Baseline(body), folder/'baseline', config))
+def predictor():
+    "The model in the box."
+    return load()
 
 
 @pytest.fixture(scope='module')
@@ -32,6 +28,18 @@ def page(predictor):
 def leaves(n): return [str(f) for f in sorted((toy_leaves()/'test').glob('*/*/*.jpg'))[::40][:n]]
 
 
+SPREAD = """left => {
+  const img = document.querySelector('#pictures img'), canvas = document.createElement('canvas')
+  canvas.width = img.naturalWidth; canvas.height = img.naturalHeight
+  const draw = canvas.getContext('2d')
+  draw.drawImage(img, 0, 0)
+  const p = draw.getImageData(left, 0, img.naturalWidth - left, img.naturalHeight).data
+  let most = 0
+  for (let i = 0; i < p.length; i += 4) most = Math.max(most, p[i] - p[i + 2])
+  return most
+}"""   # how far red outweighs blue at most, right of `left`: a grey picture has none of it
+
+
 @needs_gradio
 def test_a_leaf_gets_its_verdict_in_the_browser(chromium, page, predictor):
     tab, asked, errors = chromium.new_page(), [], []
@@ -43,10 +51,14 @@ def test_a_leaf_gets_its_verdict_in_the_browser(chromium, page, predictor):
     files = leaves(2)
     tab.locator('input[type=file]').first.set_input_files(files)
     tab.get_by_role('button', name='Look at them').click()
-    expected = predictor.predict(files)
+    expected = predictor.predict(files, nearest=3)
     tab.locator('#answers td').first.wait_for(timeout=120_000)
     text = tab.locator('#answers').inner_text()
-    for decision, score in zip(expected.decision, expected.score): assert decision in text and f'{score:.2f}' in text
+    for row in expected.itertuples(): assert row.decision in text and f'{row.score:.2f}' in text and row.nearest in text and row.nearest.count('; ') == 2
+    tab.wait_for_function("document.querySelectorAll('#pictures img').length >= 2 && [...document.querySelectorAll('#pictures img')].every(i => i.complete && i.naturalWidth)")
+    assert tab.eval_on_selector_all('#pictures img', 'all => all.map(i => [i.naturalWidth, i.naturalHeight])')[:2] == [[520, 256]]*2   # the leaf, and beside it the map
+    colours = tab.evaluate(SPREAD, 264)
+    assert colours > 60, 'the map beside the leaf has no colour'
     assert tab.locator('#summary textarea').input_value().startswith(('1 ', '2 '))
     assert 'names no disease' in tab.inner_text('body')
     assert [u for u in asked if not u.startswith((page, 'data:', 'blob:', page.replace('http', 'ws')))] == []

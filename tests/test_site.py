@@ -313,6 +313,14 @@ def test_the_landing_page_has_a_picture_and_three_doors_on_its_first_screen(page
 
 
 @needs_tools
+def test_every_chapter_opens_with_a_picture_on_its_first_screen(page, pages, base):
+    for name in sorted(set(pages) - {'index.html', 'glossary.html'}):
+        page.goto(base + name, wait_until='networkidle')
+        box = page.locator('main img').first.bounding_box()
+        assert box and box['y'] + box['height'] < 900 and box['height'] > 60, name
+
+
+@needs_tools
 def test_a_notebook_can_be_downloaded(page, base):
     page.goto(base + 'data.html')
     with page.expect_download() as caught: page.locator('.page-links a').first.click()

@@ -19,7 +19,7 @@ from keep_results import commit
 from plantnb.baseline import embed_once, fit_baseline
 from plantnb.data import load_leaf, prepare
 from plantnb.explain import attribute, by_chance, difference, edges, near, points_at, share_inside, shuffled
-from plantnb.generalise import embed_composites, fit_best, fit_metric_head, with_head
+from plantnb.generalise import End, fit_metric_head, learner, some_of_each, trunk_views, with_head
 from plantnb.nets import Best, Twin, default_device, make_body
 from plantnb.toy import TRAIN_SPECIES, UNSEEN_SPECIES, draw_leaves, leaf_masks, toy_leaves
 from torch import nn
@@ -35,13 +35,13 @@ def models(run):
     m = prepare(toy/'train', toy/'test', run)
     m = m[m.split != 'test'].reset_index(drop=True)
     body, files, store = make_body().to(default_device()), [run/f for f in m.filename], run/'embeddings'
-    best = fit_best(body, m, run, store, tell=partial(print, flush=True))['model']
     baseline, _ = fit_baseline(body, embed_once(body, files, store), m, run/'models/baseline', epochs=5)
-    learn = m.split.isin(['train', 'valid']).to_numpy()
-    lab = m[learn].reset_index(drop=True)
-    views = [embed_once(body, files, store, features=best.features)[learn],
-             embed_composites(body, [f for f,k in zip(files, learn) if k], lab, 'train', store, best.features)]
-    head = fit_metric_head(views, lab)
+    lab = some_of_each(m)
+    files, tell = [run/f for f in lab.filename], partial(print, flush=True)
+    views = trunk_views(body, lab, files, store, tell=tell)
+    best = learner(body, views, lab, files, store, tell=tell)(np.arange(len(lab)))
+    end = End(best.features.body)
+    head = fit_metric_head([end.features(views[view]) for view in ('as photographed', 'train')], lab)
     twin = Twin(nn.Sequential(best.features, *head.path), head.combine).to(default_device())
     return best.eval(), baseline.eval(), twin.eval()
 
