@@ -740,14 +740,14 @@ def fit_guard(model:nn.Module, # a `Best`
               z:np.ndarray, manifest:pd.DataFrame, root:Path, # its embeddings, a row a manifest row, and where the photographs are
               store:Path, # folder of stores
               seed:int=0, how:str='crop', # of chance; see `square`
-              each:int=60, n:int=300, reject:float=.05, # leaves of a cell of species and label, pictures without one, share of left-out leaves to lose
+              each:int=60, n:int=300, reject:float=.05, # leaves of a cell of species and label, pictures without one (at most two a leaf), share of left-out leaves to lose
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
     "What tells a leaf from a picture without one, its threshold from training species left out and grounds that were not learned from."
     m = manifest.reset_index(drop=True)
     m = m[m.split.isin(['train', 'valid'])].sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each)
     files, body = [Path(root)/f for f in m.filename], model.features.body
     laid = {family: embed_composites(body, files, m, family, store, model.features, seed, how=how) for family in GROUNDS}
-    bare = {family: embed_dataset(model.features, Bare(files, family, n, seed, how=how)) for family in GROUNDS}
+    bare = {family: embed_dataset(model.features, Bare(files, family, min(n, 2*len(files)), seed, how=how)) for family in GROUNDS}
     learn, species, left_out = np.stack([z[m.index], laid['train']]), m.species.to_numpy(), []
     for one in np.unique(species):
         w, b = nearer_to_leaves(np.concatenate(learn[:, species != one]), bare['train'])

@@ -1,9 +1,17 @@
-"A browser for the tests that need one: the system's Chromium, driven by Playwright; pages come from loopback."
+"A browser for the tests that need one: the system's Chromium, driven by Playwright; pages come from loopback. And what workers share out among them."
 import functools, http.server, importlib.util, os, shutil, threading
 import pytest
 
 CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+
+TOGETHER = 'test_app', 'test_evaluation', 'test_predict', 'test_run', 'test_site'
+
+def pytest_collection_modifyitems(items):
+    "With `--dist loadgroup`, files whose fixtures take long stay with one worker; all other tests go to whichever worker is free."
+    for item in items:
+        if item.path.stem in TOGETHER: item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope='session')

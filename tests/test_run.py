@@ -3,20 +3,27 @@ import signal, subprocess, sys, time
 import pandas as pd, pytest
 from pathlib import Path
 
+from plantnb.cli import plantnb_run
 from plantnb.data import read_manifest
 from plantnb.evaluation import REFERENCES, SCORES
-from plantnb.toy import toy_leaves
+from plantnb.toy import TRAIN_SPECIES, UNSEEN_SPECIES, draw_leaves
 
 COMMAND = Path(sys.executable).parent/'plantnb_run'
 MODELS = 'baseline', 'twin_cnn', 'twin_resnet'
-SMALL = ['--epochs', '2', '--pairs', '64', '--seeds', '2', '--protocols', 'zero-shot', '2-shot', 'healthy-2-shot']
+SMALL = dict(epochs=2, pairs=64, seeds=2, protocols=['zero-shot', '2-shot', 'healthy-2-shot'])
 
 
 @pytest.fixture(scope='module')
-def leaves(): return toy_leaves(n=24)
+def leaves(tmp_path_factory):
+    "Three species to learn from, two kept unseen."
+    root = tmp_path_factory.mktemp('leaves')
+    draw_leaves(root/'train', TRAIN_SPECIES[:3], 24)
+    draw_leaves(root/'test', UNSEEN_SPECIES[:2], 16, 'field')
+    return root
 
 def start(leaves, out, *args):
-    command = [COMMAND, '--train', leaves/'train', '--test', leaves/'test', '--out', out, *SMALL, *args]
+    small = [a for name,value in SMALL.items() for a in (f'--{name}', *(value if isinstance(value, list) else [value]))]
+    command = [COMMAND, '--train', leaves/'train', '--test', leaves/'test', '--out', out, *small, *args]
     return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 def run(*args):
@@ -79,12 +86,17 @@ def test_a_run_that_is_killed_goes_on_to_the_same_scores(leaves, done, tmp_path)
     assert code == 0, err
     assert (out/'scores.csv').read_bytes() == (done[0]/'scores.csv').read_bytes()
 
-def test_mistakes_are_one_line(leaves, done, tmp_path):
-    for args, says in [((leaves, done[0], '--seed', '7'), 'other settings'), ((leaves, tmp_path/'a', '--protocols', 'few-shot'), 'few-shot'),
-                       ((Path('no/such/folder'), tmp_path/'b'), 'no/such/folder'), ((leaves, tmp_path/'c', '--combine', 'sum'), 'sum'),
-                       ((leaves, tmp_path/'d', '--backbone', 'resnet-eighteen'), 'resnet-eighteen')]:
-        code, _, err = run(*args)
-        assert code == 1 and says in err and err.count('\n') == 1, err
+def test_a_mistake_is_one_line_and_exit_code_one(tmp_path):
+    code, _, err = run(Path('no/such/folder'), tmp_path/'a')
+    assert code == 1 and 'no/such/folder' in err and err.count('\n') == 1, err
+
+@pytest.mark.parametrize('asked,says', [(dict(seed=7), 'other settings'), (dict(protocols=['few-shot']), 'few-shot'), (dict(combine='sum'), 'sum'),
+                                        (dict(backbone='resnet-eighteen'), 'resnet-eighteen')])
+def test_any_mistake_is_one_line(leaves, done, tmp_path, capsys, asked, says):
+    out = done[0] if 'seed' in asked else tmp_path/'a'
+    code = plantnb_run(**{**SMALL, **asked, 'train': leaves/'train', 'test': leaves/'test', 'out': out})
+    err = capsys.readouterr().err
+    assert code == 1 and says in err and err.count('\n') == 1, err
 
 def test_wrong_usage_is_two(leaves, tmp_path):
     assert run(leaves, tmp_path/'a', '--no-such-option')[0] == 2

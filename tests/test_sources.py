@@ -1,6 +1,7 @@
 "The published data: a table, a download over real HTTP from a server that misbehaves, unpacking, readers."
-import io, json, os, random, re, signal, socket, subprocess, sys, threading, time, zipfile
+import io, json, os, random, re, select, signal, socket, subprocess, sys, threading, time, zipfile
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np, pandas as pd, pytest
 from PIL import Image
 
 from plantnb import data, sources
+from plantnb.cli import plantnb_run
 from plantnb.data import *
 from plantnb.sources import *
 
@@ -324,36 +326,65 @@ def test_room_is_looked_at_first(tmp_path, server, published, monkeypatch):
     assert room_needed('plantleaves', tmp_path) == pytest.approx(2.05*7_044_557_764)
     assert room_needed('plantaek', tmp_path) == source_table().query('source == "plantaek"').bytes.sum()
 
-SLOW_CLIENT = '''
-import sys
+CLIENT = '''
+import os, sys
+import joblib, pooch, requests, tqdm
 from plantnb.sources import fetch
-for source in ("plantvillage", "plantaek"): fetch(source, sys.argv[1], sys.argv[2], pause=.01, tell=lambda t: None)
+for root in map(str.strip, sys.stdin):
+    child = os.fork()
+    if not child:
+        for source in ("plantvillage", "plantaek"): fetch(source, root, sys.argv[1], pause=.01, tell=lambda t: None)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 '''
+
+class Client:
+    "Fetches into one folder after another, each in a process of its own: forked, for a new Python would take a second to begin."
+    def __init__(self, table, err):
+        how = dict(cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, bufsize=0)
+        self.forks = subprocess.Popen([sys.executable, '-c', CLIENT, table], **how)
+    def start(self, root):
+        self.forks.stdin.write(f'{root}\n'.encode())
+        self.child, self.code = int(self.forks.stdout.readline()), None
+    def poll(self, wait=0):
+        if self.code is None and select.select([self.forks.stdout], [], [], wait)[0]: self.code = int(self.forks.stdout.readline())
+        return self.code
+    def wait(self): return self.poll(None)
+    def kill(self):
+        with suppress(ProcessLookupError): os.kill(self.child, signal.SIGKILL) # it may have ended a moment ago
+        return self.wait()
+    def close(self):
+        self.forks.stdin.close()
+        assert self.forks.wait() == 0
+        self.forks.stdout.close()
 
 def test_killed_at_twenty_moments(tmp_path, server):
     "SIGKILL, twenty times, at moments spread over a whole run and later by chance; after each the same rules hold, and at the end the same tree."
     own = stand_ins(tmp_path/'published', server.base, lambda name, label: jpeg(name, label) + random.Random(name).randbytes(6000), n=3)
     server.files.update({f.name: f.read_bytes() for f in own.parent.iterdir()})
     for source in ('plantvillage', 'plantaek'): quietly(source, tmp_path/'whole', own)
-    whole, root, rng, killed = tree(tmp_path/'whole'), tmp_path/'root', random.Random(5), 0
-    server.slow, wanted = .004, {r.filename: r.bytes for r in source_table(own).itertuples()}
-    start = lambda: subprocess.Popen([sys.executable, '-c', SLOW_CLIENT, root, own], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, stderr=subprocess.PIPE)
+    whole, root, rng, killed, said = tree(tmp_path/'whole'), tmp_path/'root', random.Random(5), 0, tmp_path/'said'
+    server.slow = .004
+    client = Client(own, said.open('wb'))
     while killed < 20:
-        asked, p = len(server.asked), start()
-        while len(server.asked) == asked and p.poll() is None: time.sleep(.002) # it has begun to work
+        asked = len(server.asked)
+        client.start(root)
+        while len(server.asked) == asked and client.poll() is None: time.sleep(.002) # it has begun to work
         time.sleep(rng.uniform(0, .25))
-        if p.poll() is not None: # it had finished: begin a new tree, so that every kill interrupts something
-            assert p.returncode == 0, p.stderr.read().decode()
+        if client.poll() is not None: # it had finished: begin a new tree, so that every kill interrupts something
+            assert client.code == 0, said.read_text()
             assert tree(root) == whole
             root = tmp_path/f'root{killed}'
             continue
-        p.send_signal(signal.SIGKILL); p.wait(); killed += 1
+        killed += client.kill() == -signal.SIGKILL
         for name, body in tree(root).items(): # nothing wrong is under its final name
             assert whole[name] == body, name
         if (root/'plantvillage').exists(): assert len(tree(root/'plantvillage')) == 39*3
     server.slow = 0
-    p = start()
-    assert p.wait() == 0, p.stderr.read().decode()
+    client.start(root)
+    assert client.wait() == 0, said.read_text()
+    client.close()
     assert tree(root) == whole
     assert not list(root.glob('.plantnb/*/*')), 'work that was never finished is left behind'
 
@@ -624,12 +655,13 @@ def test_the_article_end_to_end(tmp_path, server, toy_jpeg):
     report = (tmp_path/'run'/'report.html').read_text()
     assert report.index('The article, and this run') < report.index('69.6') and 'efficientnet_lite0' in report
 
-def test_what_cannot_be_had_is_said_before_anything_is_fetched(tmp_path, server, published):
+def test_what_cannot_be_had_is_said_before_anything_is_fetched(tmp_path, server, published, monkeypatch, capsys):
     closed = dict(PLANTNB_SOURCES=str(published), HF_HUB_OFFLINE='1', HF_HOME=str(tmp_path/'hub'), TORCH_HOME=str(tmp_path/'torch'))
     ran = command(tmp_path, 'plantnb_run', '--data', 'article', '--root', tmp_path/'data', '--out', tmp_path/'run', code=1, **closed)
     assert ran.stderr.count('\n') == 1 and 'resnet18' in ran.stderr and server.asked == [] and not (tmp_path/'data').exists()
-    ran = command(tmp_path, 'plantnb_run', '--data', 'article', '--train', tmp_path, '--out', tmp_path/'run', code=1)
-    assert ran.stderr.count('\n') == 1 and 'leave --train and --test out' in ran.stderr
+    code, err = plantnb_run(data='article', train=tmp_path, out=tmp_path/'run'), capsys.readouterr().err
+    assert (code, err.count('\n')) == (1, 1) and 'leave --train and --test out' in err
     server.files.clear()
-    ran = command(tmp_path, 'plantnb_run', '--data', 'article', '--backbone', 'efficientnet_lite0', '--root', tmp_path/'data', '--out', tmp_path/'run', code=1, **closed)
-    assert ran.stderr.count('\n') == 1 and '404' in ran.stderr and 'by hand' in ran.stderr
+    monkeypatch.setenv('PLANTNB_SOURCES', str(published))
+    code, err = plantnb_run(data='article', backbone='efficientnet_lite0', root=tmp_path/'data', out=tmp_path/'run'), capsys.readouterr().err
+    assert (code, err.count('\n')) == (1, 1) and '404' in err and 'by hand' in err

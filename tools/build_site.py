@@ -116,6 +116,11 @@ def process(src, dst):
         raise SiteError(f'{src.name}: {type(e.__cause__ if cell else e).__name__} {why}') from None
 
 
+def process_all(pairs):
+    "Notebooks one after another in one process, which so imports what they need once; nothing can be sent to it later, for a notebook takes the place of `__main__`."
+    for src, dst in pairs: process(src, dst)
+
+
 # ---------------------------------------------------------------- what smalldocs lacks, mended in the processed notebooks
 
 def text_of(cell): return ''.join(cell['source'])
@@ -278,8 +283,9 @@ def prepare(work, jobs):
     notebooks = [p for p in sorted(NBS.glob('*.ipynb')) if not p.name.startswith('000_')]
     if lost := [p.name for p in notebooks if p.name not in listed]: raise SiteError(f'_quarto.yml: the sidebar does not name {", ".join(lost)}')
     if missing := [f for f in listed if not (NBS/f).exists()]: print('not in this copy, left out of the sidebar:', ', '.join(missing))
+    pairs = [(p, work/f'{p.name}.processed') for p in notebooks]
     with ProcessPoolExecutor(jobs, mp_context=get_context('spawn'), max_tasks_per_child=1) as pool:
-        list(pool.map(process, notebooks, [work/f'{p.name}.processed' for p in notebooks]))
+        list(pool.map(process_all, [pairs[k::jobs] for k in range(jobs)]))
     glossary, names = (NBS/'glossary.qmd').read_text(encoding='utf-8'), {'glossary.qmd': 'glossary.qmd'}
     terms, books, said = glossary_terms(glossary), {}, settings()
     for p in notebooks:

@@ -28,7 +28,7 @@ def private_paths():
 
 
 def without_paths(text):
-    for path, name in private_paths(): text = text.replace(path, name)
+    for path, name in private_paths(): text = re.sub(re.escape(path) + r'(?!\w)', name, text)
     return text
 
 
