@@ -42,19 +42,22 @@ def _read_part(file):
         return dict(zip(names, z, strict=True))
     except (SafetensorError, ValueError, KeyError, TypeError) as e: raise unreadable(file, e) from e
 
-# %% ../nbs/01_baseline.ipynb #0d83cd49
+# %% ../nbs/01_baseline.ipynb #8a9bce3d
 PART = 4096 # rows of a file
 
-def _parts(path): return sorted(path.parent.glob(f'{path.stem}.*{path.suffix}'), key=lambda f: (len(f.name), f.name))
-def _names(path): return (path.with_suffix(f'.{i}{path.suffix}') for i in count(1))
-def _locked(path): return FileLock(path.with_name(f'.{path.name}.lock'))
+def _own(): return f'.of{os.environ["RANK"]}' if 'RANK' in os.environ else '' # one of many processes (chapter 08) has files of its own
+def _mine(path, dot=''): return [f for f in path.parent.glob(f'{dot}{path.stem}{_own()}.*') if _own() or '.of' not in f.name]
+def _in_order(files, suffix): return sorted((f for f in files if f.suffix == suffix), key=lambda f: (len(f.name), f.name))
+def _parts(path): return _in_order(path.parent.glob(f'{path.stem}.*'), path.suffix)
+def _names(path): return (path.with_suffix(f'{_own()}.{i}{path.suffix}') for i in count(1))
+def _locked(path): return FileLock(path.with_name(f'.{path.name}{_own()}.lock'))
 
 def _put_aside(path, file):
     "Out of the store with a file that another process may have mended meanwhile."
     with _locked(path):
         try: return _read_part(file)
         except PlantnbError as e:
-            os.replace(file, file.with_suffix('.broken'))
+            if file.exists(): os.replace(file, file.with_suffix('.broken'))
             print(f'{str(e).split(";")[0]}; it is now {file.with_suffix(".broken").name}, and what it held is made again', file=sys.stderr)
             return {}
 
@@ -72,11 +75,12 @@ def _add_to_store(path, rows):
     "Adds rows to the last file of the store while there is room in it, else to a new one: all that this file then holds."
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):
-        for half in path.parent.glob(f'.{path.stem}.*{path.suffix}.[0-9]*'): half.unlink() # of a process that was killed
-        *_, last = [None, *_parts(path)]
+        for half in _mine(path, '.'):
+            if half.suffix[1:].isdigit(): half.unlink() # of a process that was killed
+        *_, last = [None, *_in_order(_mine(path), path.suffix)]
         held = _read_part(last) if last else {}
         if len(held) + len(rows) > PART: held, last = {}, next(f for f in _names(path) if not f.exists())
-        rows, file = {**held, **rows}, last or path
+        rows, file = {**held, **rows}, last or (next(_names(path)) if _own() else path)
         z = np.stack(list(rows.values()))
         save_tensors({'z': torch.from_numpy(z), 'crc32': torch.tensor([zlib.crc32(z)])}, file, {'sha256': json.dumps(list(rows))})
     return rows
@@ -149,7 +153,7 @@ def _set_flat_state(opt, flat):
     for key,v in flat.items(): state.setdefault(int(key.split('.')[0]), {})[key.split('.')[1]] = v
     opt.load_state_dict({**opt.state_dict(), 'state': state})
 
-# %% ../nbs/01_baseline.ipynb #3265cee2
+# %% ../nbs/01_baseline.ipynb #8b62032d
 class KeepBest(Callback):
     "Saves the epoch with the best `monitor` and the last one (with the optimiser's state) to `folder`; ends with the best one loaded."
     order = 65 # after the Recorder
@@ -163,26 +167,29 @@ class KeepBest(Callback):
         if not value < self.best: self.best, self.best_epoch = float(value), self.start + self.epoch
         if self.best_epoch == self.start + self.epoch: self._save('best')
         self._save('last')
-    def after_fit(self): self._load('best')
+    def after_fit(self):
+        if torch.distributed.is_initialized(): torch.distributed.barrier() # the first process has written it (chapter 08)
+        self._load('best')
 
-# %% ../nbs/01_baseline.ipynb #cb0bc8e2
+# %% ../nbs/01_baseline.ipynb #5b24d1fc
 @patch
 def _save(self:KeepBest, which):
-    "One file with the weights, the optimiser's state and the history so far; and history.csv for people."
-    tensors = {f'model.{k}': v.contiguous() for k,v in self.model.state_dict().items()}
+    "One file with the weights, the optimiser's state and the history so far; and history.csv for people. Of many processes the first writes."
+    if rank_distrib(): return
+    tensors = {f'model.{k}': v.contiguous() for k,v in get_model(self.model).state_dict().items()}
     tensors |= {f'opt.{k}': v.contiguous() for k,v in _flat_state(self.opt.opt).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
     state = dict(best=self.best, best_epoch=self.best_epoch, history=self.history)
     save_tensors(tensors, self.folder/f'{which}.safetensors', {'state': json.dumps(state)}) # one entry: several would be in any order
     write_csv(pd.DataFrame(self.history), self.folder.parent/'history.csv')
 
-# %% ../nbs/01_baseline.ipynb #382495cb
+# %% ../nbs/01_baseline.ipynb #c1180cd5
 @patch
 def _load(self:KeepBest, which):
     "Puts a saved epoch's weights and optimiser state back."
     path = self.folder/f'{which}.safetensors'
     part = lambda prefix: {k.removeprefix(prefix): v for k,v in load_file(path).items() if k.startswith(prefix)}
-    self.model.load_state_dict(part('model.'))
+    get_model(self.model).load_state_dict(part('model.'))
     _set_flat_state(self.opt.opt, part('opt.'))
 
 @patch
