@@ -347,13 +347,25 @@ def make_combine(name:str='symmetric', # `symmetric`, or `bilinear` as in the ar
     if name not in COMBINES: raise PlantnbError(f"combine '{name}' is not known; take one of {', '.join(COMBINES)}")
     return COMBINES[name](d, d, 1)
 
-# %% ../nbs/02_siamese.ipynb #5c4252c0
+# %% ../nbs/02_siamese.ipynb #919387cf
+class _Gather(torch.autograd.Function):
+    "What all processes have, in the order of their numbers."
+    @staticmethod
+    def forward(ctx, t):
+        parts = [torch.empty_like(t) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, t.contiguous())
+        return torch.cat(parts)
+    @staticmethod
+    def backward(ctx, slope):
+        slope = slope.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(slope)
+        return slope.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]
+
 def gathered(t:Tensor # of this process
             )->Tensor: # of all processes that train together (chapter 08), one after the other; gradients flow back to them
     "What every process has; alone, a process has all there is."
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()): return t
-    from torch.distributed.nn.functional import all_gather
-    return torch.cat(all_gather(t.contiguous()))
+    return _Gather.apply(t)
 
 # %% ../nbs/02_siamese.ipynb #52433fd3
 class EveryPair(nn.Module):
