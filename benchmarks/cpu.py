@@ -355,6 +355,15 @@ SECTIONS = dict(pass_vs_bare_forward=pass_vs_bare_forward, bf16_vs_f32=bf16_vs_f
                 vs_siamese_tutorial=vs_siamese_tutorial, twin_1000_refs=twin_1000_refs, head_linear=head_linear, cnn_step=cnn_step)
 
 
+def write(keep, out):
+    "What is known by now, as JSON and as a table."
+    (out/'cpu.json').write_text(json.dumps(keep, indent=1) + '\n')
+    of_run = ('machine', 'threads', 'leaves', 'backbone', 'command', 'commit')
+    rows = [dict(key=k, **{f: r[f] for f in ('value', 'target', 'met', 'precision')}, equal_precision=json.dumps(r.get('equal_precision', '')), load=r['load'], **{f: r['run'][f] for f in of_run},
+                 torch=r['run']['versions']['torch']) for k, r in keep['results'].items()]
+    pd.DataFrame(rows).to_csv(out/'cpu.csv', index=False)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--only', nargs='+', choices=SECTIONS, default=list(SECTIONS))
@@ -374,13 +383,9 @@ def main():
         keep['results'][name] = dict(what=SECTIONS[name].__doc__, target=target, met=met, **found, took=round(time.time() - began), load=round(os.getloadavg()[0], 1), run=run)
         print(f"{name:22} {found['value']:>8} {'' if target is None else ('at most ' if name in AT_MOST else 'at least ') + str(target):14} {'' if met is None else 'met' if met else 'MISSED'}"
               f"  ({time.time() - began:.0f} s)", flush=True)
-    keep['minutes'] = round((time.time() - start)/60, 1)
-    path.write_text(json.dumps(keep, indent=1) + '\n')
-    table = pd.DataFrame([dict(key=k, value=r['value'], target=r['target'], met=r['met'], equal_precision=json.dumps(r.get('equal_precision', '')), precision=r['precision'],
-                               machine=r['run']['machine'], threads=r['run']['threads'], leaves=r['run']['leaves'], torch=r['run']['versions']['torch'], command=r['run']['command'], commit=r['run']['commit'])
-                          for k, r in keep['results'].items()])
-    table.to_csv(args.out/'cpu.csv', index=False)
-    print(f'{keep["minutes"]} minutes; {path.name} and cpu.csv are in {args.out.name}/')
+        keep['minutes'] = round((time.time() - start)/60, 1)
+        write(keep, args.out)
+    print(f'{keep["minutes"]} minutes; cpu.json and cpu.csv are in {args.out.name}/')
 
 
 if __name__ == '__main__': main()

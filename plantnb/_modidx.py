@@ -549,7 +549,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'plantnb.scale.SharedTrainer.after_fit': ('scale.html#sharedtrainer.after_fit', 'plantnb/scale.py'),
                                'plantnb.scale.deal': ('scale.html#deal', 'plantnb/scale.py'),
                                'plantnb.scale.embed_shared': ('scale.html#embed_shared', 'plantnb/scale.py'),
-                               'plantnb.scale.find_accelerate': ('scale.html#find_accelerate', 'plantnb/scale.py'),
                                'plantnb.scale.in_parts': ('scale.html#in_parts', 'plantnb/scale.py'),
                                'plantnb.scale.rank': ('scale.html#rank', 'plantnb/scale.py'),
                                'plantnb.scale.score_shared': ('scale.html#score_shared', 'plantnb/scale.py'),
