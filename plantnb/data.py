@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LABELS', 'COLUMNS', 'IMAGE_SUFFIXES', 'MIN_SIDE', 'BROKEN', 'PHOTO_FORMATS', 'MOST_PIXELS', 'LARGE', 'HEIC', 'GENUS', 'FAMILY', 'ALIASES', 'SAYS_NOTHING', 'PLANTAEK', 'DOUBTFUL', 'SHARES', 'PROCESSES_FROM', 'PlantnbError', 'rehearsal_leaves', 'open_leaf', 'square', 'load_leaf', 'species_name', 'genus', 'family', 'kin', 'read_label', 'parse_path', 'parse_plantaek', 'leads_out', 'sha256_of', 'source_root', 'make_manifest', 'read_manifest', 'drop_duplicates', 'parse_shot', 'chain_shots', 'hash_leaves', 'cluster_leaves', 'find_leaves', 'split_manifest', 'check_room', 'size_words', 'prepare', 'write_whole', 'write_text', 'as_csv', 'write_csv', 'read_json', 'hold']
 
-# %% ../nbs/00_data.ipynb #985658c0
+# %% ../nbs/00_data.ipynb #7404cfb4
 import csv, errno, hashlib, json, os, re, shutil, socket, stat, struct, threading, unicodedata, warnings, zlib
 import numpy as np, pandas as pd
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from PIL import Image, ImageOps
 
-from fastcore.basics import listify, noop
+from fastcore.basics import chunked, listify, noop
 
 # %% ../nbs/00_data.ipynb #7d51b537
 class PlantnbError(ValueError):
@@ -357,7 +357,7 @@ def _csv_rows(path):
 # %% ../nbs/00_data.ipynb #94fe9d34
 def _workers(workers): return max(1, workers if workers is not None else min(8, os.cpu_count() or 1))
 
-# %% ../nbs/00_data.ipynb #9f250d64
+# %% ../nbs/00_data.ipynb #4b02765a
 def _shown(results, n, what=None):
     "The results as a list, with a progress bar when `what` is given and there is much to do."
     if not what or n <= 2000: return list(results)
@@ -369,7 +369,8 @@ def _shown(results, n, what=None):
 def _map(f, items, workers=None, what=None):
     "`f` of every item in order, by threads."
     items = list(items)
-    with ThreadPoolExecutor(_workers(workers)) as pool: return _shown(pool.map(f, items), len(items), what)
+    with ThreadPoolExecutor(_workers(workers)) as pool: # a thousand at a time: what waits to be done takes memory
+        return _shown((r for part in chunked(items, 1000) for r in pool.map(f, part)), len(items), what)
 
 # %% ../nbs/00_data.ipynb #bf677b2f
 def sha256_of(path:str|Path # a file
@@ -499,7 +500,7 @@ def hash_leaves(
     from scipy.sparse import vstack
     return connected_components(vstack(near), directed=False)[1]
 
-# %% ../nbs/00_data.ipynb #576ee96e
+# %% ../nbs/00_data.ipynb #bb93a7fb
 def cluster_leaves(
     z:np.ndarray, # (n, d) embeddings of photographs that may show one leaf (a species and label)
     distance:float=.6, # cosine distance, in 0..2, of centred embeddings at which clusters are no longer joined
@@ -507,17 +508,18 @@ def cluster_leaves(
     "Groups of rows that look like one leaf: average linkage on centred embeddings."
     from scipy.cluster.hierarchy import linkage, fcluster
     if len(z) < 3: return np.arange(len(z))
-    if len(z) > 8000: return _cluster_large(z, distance)
+    if len(z) > 2000: return _cluster_large(z, distance)
     z = z - z.mean(0)
     z = z/np.linalg.norm(z, axis=1, keepdims=True).clip(1e-6)
-    pairs = 1 - (z@z.T)[np.triu_indices(len(z), 1)]
-    return fcluster(linkage(pairs.clip(0), 'average'), distance, 'distance') - 1
+    near = z@z.T
+    far = 1 - np.concatenate([near[i, i+1:] for i in range(len(z))])
+    return fcluster(linkage(far.clip(0), 'average'), distance, 'distance') - 1
 
-# %% ../nbs/00_data.ipynb #a45102d4
+# %% ../nbs/00_data.ipynb #fb7d137e
 def _cluster_large(z, distance):
     "The same for many rows: first parted in pieces that fit in memory."
     from sklearn.cluster import BisectingKMeans
-    piece = BisectingKMeans(len(z)//4000 + 1, random_state=0).fit_predict(z)
+    piece = BisectingKMeans(len(z)//1000 + 1, random_state=0).fit_predict(z)
     group = np.zeros(len(z), int)
     for p in np.unique(piece): group[piece == p] = cluster_leaves(z[piece == p], distance) + group.max() + 1
     return group

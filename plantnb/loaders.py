@@ -91,7 +91,7 @@ def augment(leaf:np.ndarray, # (size, size, 3) uint8
     levels = np.clip((np.arange(256) - 128)*contrast + 128 + light, 0, 255).astype(np.uint8)
     return levels[np.asarray(leaf)]
 
-# %% ../nbs/02_siamese.ipynb #f755aef4
+# %% ../nbs/02_siamese.ipynb #d7907089
 class LeafPair(fastuple):
     "Two leaves, (3, size, size) each in 0..1."
     def show(self, ctx=None, title=None, **kwargs):
@@ -105,11 +105,15 @@ class PairTransform(Transform):
         self.draw(0)
     def draw(self, epoch):
         self.epoch, (self.pairs, self.same) = epoch, draw_pairs(self.manifest, self.n, np.random.default_rng([self.seed, epoch]))
+    def batch(self, rows):
+        "Pairs of many numbers at once, where `fetch` can (`embedding_fetch`)."
+        pairs = self.pairs[rows]
+        return LeafPair(self.fetch(side, None) for side in pairs.T), self.label[pairs]
     def encodes(self, i:int):
         sides = [self.fetch(row, [self.seed, self.epoch, row, side]) for side,row in enumerate(self.pairs[i].tolist())]
         return LeafPair(sides), self.label[self.pairs[i]]
 
-# %% ../nbs/02_siamese.ipynb #142c114d
+# %% ../nbs/02_siamese.ipynb #f45b0e25
 def photo_fetch(manifest:pd.DataFrame, # rows that will be asked for by number
                 root:Path, # their folder
                 augmented:bool=False, # as for training
@@ -125,9 +129,11 @@ def photo_fetch(manifest:pd.DataFrame, # rows that will be asked for by number
 
 def embedding_fetch(z:np.ndarray # (n, d)
                    ): # (row, key) -> (d,) float
-    "How a `PairTransform` fetches embeddings."
+    "How a `PairTransform` fetches embeddings: one by its row, or many by theirs."
     z = torch.from_numpy(z)
-    return lambda row, key: z[row]
+    def fetch(row, key): return z[row]
+    fetch.many = True
+    return fetch
 
 # %% ../nbs/02_siamese.ipynb #7b7b3fbe
 def same_label(labels:Tensor # (n, 2) labels of both sides
@@ -135,10 +141,13 @@ def same_label(labels:Tensor # (n, 2) labels of both sides
     "What a twin is asked."
     return (labels[:, 0] == labels[:, 1]).float()
 
-# %% ../nbs/02_siamese.ipynb #79fd91cb
+# %% ../nbs/02_siamese.ipynb #139a734e
 class PairLoader(TfmdDL):
     "Batches of ((bs, ...), (bs, ...)), (bs, 2); draws what it loads."
     def draw(self, epoch): self.pairs.draw(epoch)
+    def create_batches(self, numbers):
+        if not self.many: return super().create_batches(numbers)
+        return (self.pairs.batch(part) for part in self.chunkify(numbers))
     def show_batch(self, b=None, max_n=6, show=True, **kwargs):
         "Pairs with the truth written over them."
         pair, labels = self.one_batch() if b is None else b
@@ -159,7 +168,7 @@ class PairLoader(TfmdDL):
             ax.set_title(title, color=color, fontsize=9)
         fig.tight_layout()
 
-# %% ../nbs/02_siamese.ipynb #c336043c
+# %% ../nbs/02_siamese.ipynb #99196273
 def pair_dls(manifest:pd.DataFrame, # `split`, `label`, `species`, `leaf`
              fetch, valid_fetch=None, # how a row becomes a tensor; see `photo_fetch`, `embedding_fetch`
              n:int=None, # training pairs an epoch; default: as many as there are training leaves
@@ -171,8 +180,8 @@ def pair_dls(manifest:pd.DataFrame, # `split`, `label`, `species`, `leaf`
     "Pairs of the splits `train` and `valid`. Rows are numbers within the manifest, so `fetch` takes the manifest's rows."
     def loader(split, n, fetch, seed):
         rows = np.flatnonzero(manifest.split == split)
-        pairs = PairTransform(manifest.iloc[rows], lambda row, key: fetch(int(rows[row]), key), n or len(rows), seed)
+        pairs = PairTransform(manifest.iloc[rows], lambda row, key: fetch(rows[row], key), n or len(rows), seed)
         dl = PairLoader(TfmdLists(range(pairs.n), pairs), bs=bs, num_workers=workers, device=device)
-        dl.pairs = pairs
+        dl.pairs, dl.many = pairs, getattr(fetch, 'many', False)
         return dl
     return DataLoaders(loader('train', n, fetch, seed), loader('valid', n_valid, valid_fetch or fetch, seed + 1))

@@ -19,16 +19,16 @@ from .nets import *
 from .loaders import *
 from .baseline import *
 
-# %% ../nbs/02_siamese.ipynb #6b4ed876
+# %% ../nbs/02_siamese.ipynb #db794638
 def twin_loss(logit:Tensor, # (n, 1) for the pairs, or (n(2n - 1), 1) for every pair of a batch
               labels:Tensor, # (n, 2) labels of both sides
              )->Tensor: # ()
     "Binary cross-entropy of 'same label'; same and different weigh alike."
-    logit, same = logit.flatten(), same_label(labels)
-    if len(logit) != len(same):
-        label = labels.T.flatten()
+    if len(logit) == len(labels): logit, same = gathered(logit.flatten()), gathered(same_label(labels))
+    else:
+        label = gathered(labels.T.flatten())
         i, j = torch.triu_indices(len(label), len(label), 1, device=label.device)
-        same = (label[i] == label[j]).float()
+        logit, same = logit.flatten(), (label[i] == label[j]).float()
     each = F.binary_cross_entropy_with_logits(logit, same, reduction='none')
     shares = [each[same == k].mean() for k in (0, 1) if (same == k).any()]
     return sum(shares)/len(shares)
