@@ -405,7 +405,7 @@ def write_cards(
         files.append(file.with_name('card.md'))
     return files
 
-# %% ../nbs/07_predict.ipynb #027994f6
+# %% ../nbs/07_predict.ipynb #47ed1520
 PHOTOGRAPHS, PIXELS, BYTES = 50, 60_000_000, 20_000_000 # what the page takes: at once, of each, of each
 HOW_TO = """One leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground.
 It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows."""
@@ -414,7 +414,8 @@ def _too_large(path):
     "Why a photograph is not taken, or ''."
     from PIL import Image
     if os.path.getsize(path) > BYTES: return f'{Path(path).name}: larger than {BYTES//10**6} MB'
-    try: size = Image.open(path).size
+    try:
+        with Image.open(path) as im: size = im.size
     except BROKEN: return '' # what cannot be opened gets its line from `predict`
     return f'{Path(path).name}: more than {PIXELS//10**6} million pixels' if size[0]*size[1] > PIXELS else ''
 
