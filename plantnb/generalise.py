@@ -735,7 +735,7 @@ def nearer_to_leaves(leaves:np.ndarray, bare:np.ndarray # (n, d) and (m, d) embe
     w = fit.fit((x - mean)/spread, np.arange(len(x)) < len(leaves)).coef_[0]/spread
     return w.astype(np.float32), float(fit.intercept_[0] - w @ mean)
 
-# %% ../nbs/07_predict.ipynb #3e0f5b9a
+# %% ../nbs/07_predict.ipynb #ee34c44a
 def fit_guard(model:nn.Module, # a `Best`
               z:np.ndarray, manifest:pd.DataFrame, root:Path, # its embeddings, a row a manifest row, and where the photographs are
               store:Path, # folder of stores

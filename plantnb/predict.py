@@ -7,7 +7,7 @@ __all__ = ['BOX', 'LIMITS', 'LICENCE', 'PHOTOGRAPHS', 'PIXELS', 'BYTES', 'HOW_TO
            'share_interval', 'folder_summary', 'tree_labels', 'tree_metrics', 'few_leaves_head', 'export_onnx',
            'model_card', 'write_cards', 'serve_app']
 
-# %% ../nbs/07_predict.ipynb #4601f9de
+# %% ../nbs/07_predict.ipynb #6c30181d
 import json, os
 import numpy as np, pandas as pd, torch
 from concurrent.futures import ThreadPoolExecutor
@@ -18,23 +18,26 @@ from fastcore.basics import chunked, listify, patch
 from torch import nn
 
 from .data import *
-from .data import _files
+from .data import UNREAD, _walk
 from .nets import *
 
-# %% ../nbs/07_predict.ipynb #5e17b0bc
+# %% ../nbs/07_predict.ipynb #2b0697e2
 def photographs(
     paths:list, # photographs and folders, or one of them
 )->pd.DataFrame: # filename as it was given or found, error ('' for a file that is there)
-    "Every photograph meant by `paths`, once. Folders are walked, but for names that begin with `_` or `.`; what is missing or empty has an error."
+    "Every photograph meant by `paths`, once. Folders are walked as `make_manifest` walks them; what is missing, empty or may not be read has an error."
     rows = {}
     for path in map(Path, listify(paths)):
-        found, error = [path], ''
-        if os.path.isdir(path):
-            found = [f for f in _files(path) if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != '.'] or [path]
-            if found == [path]: error = f'{path}: no photograph in this folder; wanted are files such as leaf.jpg or leaf.png'
-        elif not os.path.isfile(path): error = f'{path}: no such file or folder; check the spelling, and put quotes around a path with spaces'
-        for f in found: rows.setdefault(os.path.realpath(f), (str(f), error))
+        for f, error in _photographs(path): rows.setdefault(os.path.realpath(f), (str(f), error))
     return pd.DataFrame(rows.values(), columns=['filename', 'error'], dtype=object)
+
+def _photographs(path):
+    "(file, '') of every photograph that `path` means, (path, error) of what cannot be read."
+    if not os.path.isdir(path): return [(path, '' if os.path.lexists(path) else f'{path}: no such file or folder; check the spelling, and put quotes around a path with spaces')]
+    walked = _walk(path)
+    unread = [(f, f'{f}: {reason}') for f, reason in walked if (reason or '').startswith(UNREAD)]
+    found = [(f, '') for f, reason in walked if not reason and f.suffix.lower() in IMAGE_SUFFIXES]
+    return found + unread or [(path, f'{path}: no photograph in this folder; wanted are files such as leaf.jpg or leaf.png')]
 
 # %% ../nbs/07_predict.ipynb #da9d7ab5
 def _read(path, size, how):
@@ -63,7 +66,7 @@ def load(
         raise PlantnbError(f'{folder}: a twin without reference leaves; save it with `references`, or train it again with plantnb_run')
     return predictor
 
-# %% ../nbs/07_predict.ipynb #fd2c0203
+# %% ../nbs/07_predict.ipynb #b6ee03e3
 @patch
 @torch.inference_mode()
 def embed(self:Predictor,
@@ -74,10 +77,17 @@ def embed(self:Predictor,
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: read = list(pool.map(lambda f: _read(f, size, how), files))
     pixels, errors = [x for x,_ in read if x is not None], [error for _,error in read]
     if not pixels: return np.zeros((0, 1), np.float32), errors
-    more = (1 << (len(pixels) - 1).bit_length()) - len(pixels) # torch keeps compiled layers for every batch size it meets: let it meet few
-    x = torch.stack(pixels + pixels[-1:]*more).to(next(self.model.parameters()).device)/255
-    z = self.model.embedding(x.contiguous(memory_format=torch.channels_last))[:len(pixels)]
-    return z.float().cpu().numpy(), errors
+    return np.concatenate([self._embed(part) for part in chunked(pixels, 16 if self._device().type == 'cpu' else len(pixels))]), errors
+
+@patch
+def _device(self:Predictor): return next(self.model.parameters()).device
+
+@patch
+def _embed(self:Predictor, pixels):
+    "Embeddings (n, d) of n pictures. Torch keeps compiled layers for every size of batch it meets: it is let meet few."
+    more = (1 << (len(pixels) - 1).bit_length()) - len(pixels)
+    x = torch.stack(pixels + pixels[-1:]*more).to(self._device())/255
+    return self.model.embedding(x.contiguous(memory_format=torch.channels_last))[:len(pixels)].float().cpu().numpy()
 
 # %% ../nbs/07_predict.ipynb #3fedd55b
 @patch
@@ -409,7 +419,7 @@ def where(self:Predictor,
     seen = overlay(leaf, attribute(answer(self.model, *own), leaf))
     return Image.fromarray(np.concatenate([leaf, np.full((len(leaf), 8, 3), 255, np.uint8), np.asarray(seen)], 1))
 
-# %% ../nbs/07_predict.ipynb #9b9081a2
+# %% ../nbs/07_predict.ipynb #49b227f9
 PHOTOGRAPHS, PIXELS, BYTES = 50, 60_000_000, 20_000_000 # what the page takes: at once, of each, of each
 HOW_TO = """One leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground.
 It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows."""
@@ -419,7 +429,8 @@ def _too_large(path):
     "Why a photograph is not taken, or ''."
     from PIL import Image
     if os.path.getsize(path) > BYTES: return f'{Path(path).name}: larger than {BYTES//10**6} MB'
-    try: size = Image.open(path).size
+    try:
+        with Image.open(path) as im: size = im.size
     except BROKEN: return '' # what cannot be opened gets its line from `predict`
     return f'{Path(path).name}: more than {PIXELS//10**6} million pixels' if size[0]*size[1] > PIXELS else ''
 

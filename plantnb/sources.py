@@ -51,10 +51,11 @@ def source_table(
     own = _read_sources(Path(own))
     return pd.concat([d[~d.source.isin(own.source)], own], ignore_index=True)
 
-# %% ../nbs/a2_sources.ipynb #397ec5af
+# %% ../nbs/a2_sources.ipynb #230601f8
 def _read_sources(path):
     "A table of sources, every row well-formed."
-    try: d = pd.read_csv(path.open(encoding='utf-8'), sep='\t', dtype=str, keep_default_na=False)
+    try:
+        with path.open(encoding='utf-8') as f: d = pd.read_csv(f, sep='\t', dtype=str, keep_default_na=False)
     except (OSError, ValueError) as e: raise PlantnbError(f'{path}: no table of sources ({" ".join(str(e).split())})') from e
     if lacking := [f for f in FIELDS if f not in d]: raise PlantnbError(f'{path}: lacks the columns {", ".join(lacking)}')
     wrong = ~d.source.isin(SOURCES) | d.duplicated(['source', 'filename'], keep=False)
