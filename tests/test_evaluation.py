@@ -88,6 +88,16 @@ def test_agrees_with_sklearn(run):
     u = metrics['baseline']['zero-shot']['unseen']
     assert u['auroc']['value'] == pytest.approx(auc, abs=1e-5) and u['balanced_accuracy']['value'] == pytest.approx(bal, abs=1e-5)
 
+def test_mean_auroc_of_species_is_sklearns():
+    g = np.random.default_rng(0)
+    for digits in (0, 1, 6): # many ties, some, none
+        y, score, species = g.integers(0, 2, 200), g.normal(size=200).round(digits), g.choice(['ash', 'birch', 'cedar'], 200)
+        y[species == 'cedar'] = 1 # one label: not asked
+        mean = np.mean([roc_auc_score(y[species == s], score[species == s]) for s in ('ash', 'birch')])
+        assert species_auroc(y, score, species) == pytest.approx(mean, abs=1e-12)
+        assert species_auroc(y, score, np.array([f'{i}' for i in range(200)])) == pytest.approx(roc_auc_score(y, score), abs=1e-12)
+    with pytest.raises(ValueError, match='nan'): species_auroc([0, 1, 1], [.1, np.nan, .3], ['ash']*3)
+
 def test_pool_is_never_scored(run):
     out, m, z, scores, refs, metrics = run
     shots = scores[scores.protocol != 'zero-shot']; leaf = m.set_index('filename').leaf
