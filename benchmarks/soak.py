@@ -157,8 +157,16 @@ def interrupts(n, rng, work):
 
 def everything(out): return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob('*')) if p.is_file() and p.name[0] != '.'}
 
+def stopped(child, i):
+    "(what was done to a child, why it is lost): SIGKILL, and every third time ctrl-c, which has to end it within ten seconds."
+    if i % 3 < 2: child.kill(); return 'SIGKILL', None
+    began = time.time()
+    child.kill(signal.SIGINT)
+    ended = child.wait(60) is not None and time.time() - began < 10
+    return 'ctrl-c', None if ended else f'took {time.time() - began:.0f} s'
+
 def prepares(n, rng, work):
-    "Preparing is killed at a random moment; nothing is half written, and going on gives the same files."
+    "Preparing, and filling an embedding store, are stopped at a random moment; nothing is half written, and going on gives the same files and rows."
     from plantnb.data import prepare
     toy, whole = leaves(), work/'prepared'
     began = time.time()
@@ -168,13 +176,29 @@ def prepares(n, rng, work):
         out = work/f'prepares{i}'
         child = Child(lambda: prepare(toy/'train', toy/'test', out, size=200) is None, work/'prepares-log')
         time.sleep(rng.uniform(0, seconds))
-        child.kill()
-        lost = half_written(out) if out.exists() else None
+        how, lost = stopped(child, i)
+        if out.exists(): lost = lost or half_written(out)
         prepare(toy/'train', toy/'test', out, size=200)
         if not lost and everything(out) != wanted: lost = 'other files'
         if not lost and [p for p in out.rglob('.*') if not p.name.endswith('.lock')]: lost = 'left something half written behind'
         shutil.rmtree(out)
-        yield 'prepare, SIGKILL', lost
+        yield f'prepare, {how}', lost
+    for i in range(n): yield stopped_store(rng, work/f'stopped{i}.safetensors', i)
+
+def stopped_store(rng, store, i):
+    "A store is stopped while it is filled; what it holds then is right, and after going on it is whole."
+    from plantnb.baseline import _read_store
+    keys = [f'{k}' for k in range(200)]
+    child = Child(fill(store, keys, .004), store.parent/'stopped-log')
+    time.sleep(rng.uniform(0, .4))
+    how, lost = stopped(child, i)
+    early = _read_store(store)
+    fill(store, keys, 0)()
+    late = _read_store(store)
+    if set(late) != set(keys) or not set(early) <= set(keys): lost = lost or f'{len(late)} of {len(keys)} rows'
+    elif not all((z == rows_of([k])[0]).all() for held in (early, late) for k,z in held.items()): lost = lost or 'wrong rows'
+    elif left := [p.name for p in store.parent.glob(f'.{store.name}.[0-9]*')]: lost = lost or f'left behind: {left}'
+    return f'embedding store, {how}', lost
 
 
 # --- two at once
@@ -493,7 +517,7 @@ def write_images(root, n, seed):
         rel = Path(('oak', 'elm')[i % 2], ('healthy', 'rust')[i//2 % 2], f'{damage} {name}' if name[0] != '.' else name)
         (root/rel).parent.mkdir(parents=True, exist_ok=True)
         (root/rel).write_bytes(data)
-        cases[rel.as_posix()] = damage, expected, wanted and wanted.convert('RGB').resize((32, 32), Image.Resampling.BOX)
+        cases[rel.as_posix()] = damage, 'hidden' if name[0] == '.' else expected, wanted and wanted.convert('RGB').resize((32, 32), Image.Resampling.BOX)
     return cases | odd_files(root, rng)
 
 def odd_files(root, rng):
@@ -556,10 +580,11 @@ def through(root, work, cases):
         if expected == 'folder': lost = None if 'read already' in reasons.get(rel, '') else 'a loop is not listed'
         elif expected == 'nothing': lost = None
         elif used == listed: lost = f'manifest: used {used}, listed {listed}'
+        elif expected == 'hidden': lost = None if 'hidden' in reasons.get(rel, '') and answer is None else 'a hidden file is not listed, or answered'
         elif (expected == 'listed' and used) or (expected == 'used' and listed): lost = f'manifest: should be {expected}: {reasons.get(text(rel))}'
         elif not used and not reasons[text(rel)]: lost = 'no reason'
         elif used and rel not in prepared and text(rel) not in left_out: lost = 'prepare: neither used nor listed'
-        elif answer is None and expected not in ('used', 'either') : lost = 'predict: not answered'
+        elif answer is None: lost = 'predict: not answered'
         elif answer is not None and expected != 'name' and (answer.error == '') != used: lost = f'predict: {answer.error or "answered"}'
         elif answer is not None and answer.error and (str(rel) not in answer.error): lost = f'predict: {answer.error}'
         elif answer is not None and not answer.error and not 0 <= answer.score <= 1: lost = 'predict: no probability'

@@ -49,7 +49,7 @@ def _rgb_rows(im, top):
 def _rows(im, height=256):
     for top in range(0, im.height, height): yield 0, top, im.width, min(top + height, im.height)
 
-# %% ../nbs/00_data.ipynb #2b31b1da
+# %% ../nbs/00_data.ipynb #cd53210f
 def _to_rgb(
     im:Image.Image, # any mode
     shrink:int=1, # pixels
@@ -60,7 +60,7 @@ def _to_rgb(
     most = max(np.asarray(im.crop(box)).max() for box in _rows(im)) if deep else 0
     top = (255 if most <= 255 and im.mode != 'I;16' else 65535) if deep else None
     if im.mode == 'F' and most <= 1: top = 1
-    for box in _rows(im, 256*shrink): out.paste(_rgb_rows(im.crop(box), top).reduce(shrink), (0, box[1]//shrink))
+    for box in _rows(im, shrink*max(1, 256//shrink)): out.paste(_rgb_rows(im.crop(box), top).reduce(shrink), (0, box[1]//shrink))
     return out
 
 # %% ../nbs/00_data.ipynb #15f3738e

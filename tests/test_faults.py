@@ -51,7 +51,7 @@ def test_every_file_is_in_the_manifest_or_in_the_list(tmp_path_factory, files):
     m, skipped = data.make_manifest(root)
     wanted = {f'oak/rust/{name}{suffix}' for name, suffix, _ in files} | {'oak/rust/one more.png'}
     assert set(m.filename) | set(skipped.filename) == wanted and not set(m.filename) & set(skipped.filename)
-    assert set(m.filename) == {f'oak/rust/{name}{suffix}' for name, suffix, whole in files if whole and suffix.lower() in data.IMAGE_SUFFIXES} | {'oak/rust/one more.png'}
+    assert set(m.filename) == {f'oak/rust/{name}{suffix}' for name, suffix, whole in files if whole and name[0] != '.' and suffix.lower() in data.IMAGE_SUFFIXES} | {'oak/rust/one more.png'}
     data.write_csv(m, root/'m.csv')
     pd.testing.assert_frame_equal(data.read_manifest(root/'m.csv'), m, check_dtype=False)
 
