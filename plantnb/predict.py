@@ -63,7 +63,7 @@ def load(
         raise PlantnbError(f'{folder}: a twin without reference leaves; save it with `references`, or train it again with plantnb_run')
     return predictor
 
-# %% ../nbs/07_predict.ipynb #fd2c0203
+# %% ../nbs/07_predict.ipynb #6407ae66
 @patch
 @torch.inference_mode()
 def embed(self:Predictor,
@@ -74,10 +74,12 @@ def embed(self:Predictor,
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: read = list(pool.map(lambda f: _read(f, size, how), files))
     pixels, errors = [x for x,_ in read if x is not None], [error for _,error in read]
     if not pixels: return np.zeros((0, 1), np.float32), errors
-    more = (1 << (len(pixels) - 1).bit_length()) - len(pixels) # torch keeps compiled layers for every batch size it meets: let it meet few
-    x = torch.stack(pixels + pixels[-1:]*more).to(next(self.model.parameters()).device)/255
-    z = self.model.embedding(x.contiguous(memory_format=torch.channels_last))[:len(pixels)]
-    return z.float().cpu().numpy(), errors
+    device = next(self.model.parameters()).device
+    n, most = len(pixels), images_at_once(device)
+    more = -n % most if n > most else (1 << (n - 1).bit_length()) - n # torch keeps compiled layers for every batch size it meets: let it meet few
+    x = torch.stack(pixels + pixels[-1:]*more).to(device)/255
+    z = torch.cat([self.model.embedding(part.contiguous(memory_format=torch.channels_last)) for part in x.split(most)])
+    return z[:n].float().cpu().numpy(), errors
 
 # %% ../nbs/07_predict.ipynb #3fedd55b
 @patch
