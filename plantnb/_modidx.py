@@ -492,6 +492,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.nets.fast_math': ('baseline.html#fast_math', 'plantnb/nets.py'),
                               'plantnb.nets.form': ('siamese.html#form', 'plantnb/nets.py'),
                               'plantnb.nets.gathered': ('siamese.html#gathered', 'plantnb/nets.py'),
+                              'plantnb.nets.images_at_once': ('baseline.html#images_at_once', 'plantnb/nets.py'),
                               'plantnb.nets.make_body': ('baseline.html#make_body', 'plantnb/nets.py'),
                               'plantnb.nets.make_combine': ('siamese.html#make_combine', 'plantnb/nets.py'),
                               'plantnb.nets.packaged_weights': ('baseline.html#packaged_weights', 'plantnb/nets.py'),

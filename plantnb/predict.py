@@ -66,7 +66,7 @@ def load(
         raise PlantnbError(f'{folder}: a twin without reference leaves; save it with `references`, or train it again with plantnb_run')
     return predictor
 
-# %% ../nbs/07_predict.ipynb #b6ee03e3
+# %% ../nbs/07_predict.ipynb #8ccd38e6
 @patch
 @torch.inference_mode()
 def embed(self:Predictor,
@@ -77,7 +77,7 @@ def embed(self:Predictor,
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: read = list(pool.map(lambda f: _read(f, size, how), files))
     pixels, errors = [x for x,_ in read if x is not None], [error for _,error in read]
     if not pixels: return np.zeros((0, 1), np.float32), errors
-    return np.concatenate([self._embed(part) for part in chunked(pixels, 16 if self._device().type == 'cpu' else len(pixels))]), errors
+    return np.concatenate([self._embed(part) for part in chunked(pixels, images_at_once(self._device()))]), errors
 
 @patch
 def _device(self:Predictor): return next(self.model.parameters()).device
