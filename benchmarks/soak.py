@@ -180,7 +180,7 @@ def prepares(n, rng, work):
         if out.exists(): lost = lost or half_written(out)
         prepare(toy/'train', toy/'test', out, size=200)
         if not lost and everything(out) != wanted: lost = 'other files'
-        if not lost and [p for p in out.rglob('.*') if not p.name.endswith('.lock')]: lost = 'left something half written behind'
+        if not lost and (left := [p.name for p in out.rglob('.*') if not p.name.endswith('.lock')]): lost = f'left behind: {left[:3]}'
         shutil.rmtree(out)
         yield f'prepare, {how}', lost
     for i in range(n): yield stopped_store(rng, work/f'stopped{i}.safetensors', i)
@@ -566,14 +566,15 @@ def through(root, work, cases):
     model, _ = fit_baseline(body, z, manifest, work/'fit', epochs=1)
     rule = dict(scale=1., bias=0., threshold=.5, aggregate='head')
     checkpoint_save(model, work/'model', dict(kind='baseline', name='baseline', backbone=body.name, size=256, how='crop', rule=rule))
-    answers = load(work/'model').predict([root]).set_index('filename')
+    answers = load(work/'model').predict([root])
+    answers = answers.set_index(answers.filename.map(os.path.realpath)) # a file that has two names is answered under one
     took = peak() - before
     in_manifest, reasons = set(m.filename), dict(skipped.values)
     own = manifest[manifest.original.isin(m.filename) & ~manifest.original.isin(good.filename)]
     prepared, left_out = dict(zip(own.original, own.filename)), set(left.filename)
     found = {}
     for rel, (damage, expected, wanted) in cases.items():
-        path = str(root/rel)
+        path = os.path.realpath(root/rel)
         answer = answers.loc[path] if path in answers.index else None
         used, listed = rel in in_manifest, text(rel) in reasons
         lost = None
@@ -586,7 +587,7 @@ def through(root, work, cases):
         elif used and rel not in prepared and text(rel) not in left_out: lost = 'prepare: neither used nor listed'
         elif answer is None: lost = 'predict: not answered'
         elif answer is not None and expected != 'name' and (answer.error == '') != used: lost = f'predict: {answer.error or "answered"}'
-        elif answer is not None and answer.error and (str(rel) not in answer.error): lost = f'predict: {answer.error}'
+        elif answer is not None and answer.error and answer.filename not in answer.error: lost = f'predict: {answer.error}'
         elif answer is not None and not answer.error and not 0 <= answer.score <= 1: lost = 'predict: no probability'
         elif wanted is not None and rel in prepared:
             seen = np.asarray(Image.open(work/'out'/prepared[rel]).resize((32, 32), Image.Resampling.BOX)).astype(float)

@@ -72,12 +72,12 @@ AT_ONCE = 20_000_000 # pixels in memory; a larger picture waits until it is alon
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning, append=True) # what is too large is refused below
 warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.', append=True) # what is wrong with a file is said once, by us
 
-# %% ../nbs/00_data.ipynb #ffadc91b
+# %% ../nbs/00_data.ipynb #707ff251
 HEIC = '.heic', '.heif'
 
 @cache
 def _learn_heic():
-    "Teaches Pillow to read HEIC, where pillow-heif is installed."
+    "Teaches Pillow to read HEIC when the first such file is met."
     if find_spec('pillow_heif') is None: return
     from pillow_heif import register_heif_opener
     register_heif_opener()
@@ -762,7 +762,7 @@ def _embeddings(m, out, embed):
     full[rows] = z
     return full
 
-# %% ../nbs/00_data.ipynb #0a2ec6d8
+# %% ../nbs/00_data.ipynb #26579150
 def prepare(
     train:str|Path|list, # folder(s) or CSV(s) of the species to train on
     test:str|Path|list, # folder(s) or CSV(s) of the species kept unseen
@@ -782,8 +782,9 @@ def prepare(
     settings = dict(version=1, train=len(train), size=size, how=how, seed=seed, embed=str(getattr(embed, 'key', embed is not None)))
     if doubtful: settings['doubtful'] = True
     key = _stamp(train+test, settings)
-    if (done := _prepared(out, key)) is not None: return done
+    if (done := _prepared(out, key)) is not None and not _gone(out/'.prepare.json'): return done
     with hold(out, 'prepare', tell):
+        if done is not None: return done # it was killed when all was done
         _claim(out, key)
         m, left = _gather(train, test, workers, doubtful)
         m, left = _write_photographs(m, left, out, size, how, workers, tell)
@@ -907,7 +908,7 @@ def _gone(note):
     except OSError: return False # it is there, and somebody else's
     return False
 
-# %% ../nbs/a4_holds.ipynb #80d1a496
+# %% ../nbs/a4_holds.ipynb #c4c72504
 @contextmanager
 def hold(folder:Path, # made if need be
          what:str, # that writes to it, such as plantnb_run
@@ -921,6 +922,7 @@ def hold(folder:Path, # made if need be
     except Timeout as e:
         raise PlantnbError(f'{folder}: another {what} is at work there ({_holder(note)}); wait for it, stop it, or choose another folder') from e
     try:
+        for half in folder.glob(f'.{note.name}.[0-9]*'): half.unlink(missing_ok=True) # killed while it wrote its name
         if note.exists(): _clear(folder, note, what, tell)
         write_text(note, json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), since=datetime.now().isoformat(' ', 'seconds'))))
         try: yield
