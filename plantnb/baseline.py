@@ -23,7 +23,7 @@ from .data import *
 from .nets import *
 from .loaders import *
 
-# %% ../nbs/01_baseline.ipynb #111ceb1a
+# %% ../nbs/01_baseline.ipynb #bd4c6955
 def _mapped(file):
     "The table of embeddings in a file, mapped into memory: a row is read from the disk when it is looked at."
     with open(file, 'rb') as f:
@@ -32,6 +32,7 @@ def _mapped(file):
     if of['dtype'] != 'F32': raise ValueError(f'holds {of["dtype"]}, not F32')
     return np.asarray(np.memmap(file, np.float32, 'r', 8 + head + of['data_offsets'][0], tuple(of['shape'])))
 
+# %% ../nbs/01_baseline.ipynb #922ae314
 def _read_part(file):
     "Rows by name of one file of a store. Raises `PlantnbError` for a file that is none, or whose numbers are not those that were written."
     try:
@@ -42,9 +43,10 @@ def _read_part(file):
         return dict(zip(names, z, strict=True))
     except (SafetensorError, ValueError, KeyError, TypeError) as e: raise unreadable(file, e) from e
 
-# %% ../nbs/01_baseline.ipynb #8a9bce3d
+# %% ../nbs/01_baseline.ipynb #818a92a9
 PART = 4096 # rows of a file
 
+# %% ../nbs/01_baseline.ipynb #d6b36d0e
 def _own(): return f'.of{os.environ["RANK"]}' if 'RANK' in os.environ else '' # one of many processes (chapter 08) has files of its own
 def _mine(path, dot=''): return [f for f in path.parent.glob(f'{dot}{path.stem}{_own()}.*') if _own() or '.of' not in f.name]
 def _in_order(files, suffix): return sorted((f for f in files if f.suffix == suffix), key=lambda f: (len(f.name), f.name))
@@ -52,6 +54,7 @@ def _parts(path): return _in_order(path.parent.glob(f'{path.stem}.*'), path.suff
 def _names(path): return (path.with_suffix(f'{_own()}.{i}{path.suffix}') for i in count(1))
 def _locked(path): return FileLock(path.with_name(f'.{path.name}{_own()}.lock'))
 
+# %% ../nbs/01_baseline.ipynb #ec58a31b
 def _put_aside(path, file):
     "Out of the store with a file that another process may have mended meanwhile."
     with _locked(path):
@@ -61,6 +64,7 @@ def _put_aside(path, file):
             print(f'{str(e).split(";")[0]}; it is now {file.with_suffix(".broken").name}, and what it held is made again', file=sys.stderr)
             return {}
 
+# %% ../nbs/01_baseline.ipynb #0253f19d
 def _read_store(path:Path # a store, or nothing yet
                )->dict: # embedding by sha256, mapped
     "What a store holds; files that are broken are put aside."
@@ -71,6 +75,7 @@ def _read_store(path:Path # a store, or nothing yet
         except FileNotFoundError: continue # another process has just put it aside
     return rows
 
+# %% ../nbs/01_baseline.ipynb #3e082671
 def _add_to_store(path, rows):
     "Adds rows to the last file of the store while there is room in it, else to a new one: all that this file then holds."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +90,7 @@ def _add_to_store(path, rows):
         save_tensors({'z': torch.from_numpy(z), 'crc32': torch.tensor([zlib.crc32(z)])}, file, {'sha256': json.dumps(list(rows))})
     return rows
 
-# %% ../nbs/01_baseline.ipynb #734f5d1c
+# %% ../nbs/01_baseline.ipynb #77c364eb
 def stored(path:Path, # the store
            keys:list, # names of the rows that are asked for
            compute:callable, # numbers of rows in `keys` -> (n, d), the rows that are missing
@@ -97,6 +102,7 @@ def stored(path:Path, # the store
         rows |= _add_to_store(path, dict(zip([keys[i] for i in new], compute(new), strict=True)))
     return _table(rows, keys, path.parent)
 
+# %% ../nbs/01_baseline.ipynb #6de01382
 def _table(rows, keys, folder, most=2**28):
     "Rows in order. More than `most` bytes lie in a nameless file that is mapped, so that the system may take the memory back."
     if sum(rows[k].nbytes for k in keys) <= most: return np.stack([rows[k] for k in keys])
@@ -105,6 +111,7 @@ def _table(rows, keys, folder, most=2**28):
         file.flush()
         return np.asarray(np.memmap(file, np.float32, 'c', shape=(len(keys), len(rows[keys[0]]))))
 
+# %% ../nbs/01_baseline.ipynb #2800f121
 def embed_once(body:Body, # frozen
                files:list, # photographs
                store:Path, # folder of stores: a file a body and preprocessing
@@ -118,19 +125,23 @@ def embed_once(body:Body, # frozen
     compute = lambda rows: embed(features, [files[i] for i in rows], size, how, **kwargs)
     return stored(path, [sha256_of(f) for f in files], compute)
 
-# %% ../nbs/01_baseline.ipynb #668cb373
+# %% ../nbs/01_baseline.ipynb #6fa57268
 def _verdicts(logit): return np.asarray(logit) > 0  # sigmoid(logit) > 0.5
 
+# %% ../nbs/01_baseline.ipynb #e2f40d07
 def accuracy_at_half(logit, target): # flat arrays
     "Share of right verdicts at sigmoid(logit) > 0.5."
     return float((_verdicts(logit) == np.asarray(target)).mean())
 
+# %% ../nbs/01_baseline.ipynb #1bc52614
 def _one_label(target): return len(np.unique(target)) < 2
 
+# %% ../nbs/01_baseline.ipynb #ba713a24
 def balanced_accuracy_at_half(logit, target): # flat arrays
     "Mean of the accuracies on either label at sigmoid(logit) > 0.5; nan where a label is missing."
     return np.nan if _one_label(target) else float(balanced_accuracy_score(target, _verdicts(logit)))
 
+# %% ../nbs/01_baseline.ipynb #d54638c9
 def auroc(logit, target): # flat arrays
     "Chance that a positive example gets the higher logit of a random pair; nan where a label is missing."
     return np.nan if _one_label(target) else float(roc_auc_score(target, logit))
@@ -183,7 +194,7 @@ def _save(self:KeepBest, which):
     save_tensors(tensors, self.folder/f'{which}.safetensors', {'state': json.dumps(state)}) # one entry: several would be in any order
     write_csv(pd.DataFrame(self.history), self.folder.parent/'history.csv')
 
-# %% ../nbs/01_baseline.ipynb #c1180cd5
+# %% ../nbs/01_baseline.ipynb #914e8b2d
 @patch
 def _load(self:KeepBest, which):
     "Puts a saved epoch's weights and optimiser state back."
@@ -192,6 +203,7 @@ def _load(self:KeepBest, which):
     get_model(self.model).load_state_dict(part('model.'))
     _set_flat_state(self.opt.opt, part('opt.'))
 
+# %% ../nbs/01_baseline.ipynb #2febac4b
 @patch
 def go_on(self:KeepBest):
     "Goes on from the last saved epoch, if there is one: sets `start`, the best so far, the weights and the optimiser's state."
@@ -255,7 +267,7 @@ def fit(learn:Learner, # from `binary_learner`
     learn.best_epoch = keep.best_epoch
     return pd.DataFrame(keep.history)
 
-# %% ../nbs/01_baseline.ipynb #bf184cb9
+# %% ../nbs/01_baseline.ipynb #02d85258
 def check_labels(manifest:pd.DataFrame # needs `split` and `label`
                 )->None:
     "Raises `PlantnbError` unless the splits `train` and `valid` hold both labels."
@@ -264,28 +276,32 @@ def check_labels(manifest:pd.DataFrame # needs `split` and `label`
         if found != set(LABELS):
             raise PlantnbError(f"split '{split}' holds {' and '.join(sorted(found)) or 'no'} leaves only; healthy and diseased ones are both needed. Add more leaves to the training folder")
 
+# %% ../nbs/01_baseline.ipynb #331cbbb9
 def targets(manifest:pd.DataFrame # needs `label`
            )->np.ndarray: # (n,) float32, 1 = diseased
     "Labels as numbers."
     return (manifest.label == 'diseased').to_numpy(np.float32)
 
-# %% ../nbs/01_baseline.ipynb #14e26c2b
+# %% ../nbs/01_baseline.ipynb #f633d17b
 def cell_weights(manifest:pd.DataFrame # needs `species` and `label`
                 )->np.ndarray: # (n,) chances that make every cell of species and label equally likely
     "Sampling weights of a balanced draw; they sum to 1."
     cell = manifest.species.astype(str) + ' ' + manifest.label.astype(str)
     return (1/(cell.map(cell.value_counts())*cell.nunique())).to_numpy(float)
 
+# %% ../nbs/01_baseline.ipynb #debd902d
 class Rows:
     "The rows `of` some tensors, an item each; a list of numbers takes as many of each tensor at once."
     def __init__(self, of, *tensors): self.of, self.tensors = of, tensors
     def __len__(self): return len(self.of)
     def __getitem__(self, i): return tuple(t[self.of[i]] for t in self.tensors)
 
+# %% ../nbs/01_baseline.ipynb #2dfa53e5
 class RowLoader(DataLoader):
     "Batches of `Rows`, each taken at once and not row by row."
     def create_batches(self, numbers): return (self.dataset[part] for part in self.chunkify(numbers))
 
+# %% ../nbs/01_baseline.ipynb #e4000704
 class BalancedLoader(RowLoader):
     "Draws `n` items an epoch by `weights`, with replacement; which ones depends on `seed` and the epoch."
     def __init__(self, items, weights, n, seed=0, **kwargs):

@@ -51,13 +51,14 @@ def user_errors(
         return 1
     return _f
 
-# %% ../nbs/a3_cli.ipynb #de789a5e
+# %% ../nbs/a3_cli.ipynb #51bf99ce
 def say(
     *lines:str, # what goes wrong
 )->None:
     "Lines on stderr"
     print(*lines, sep='\n', file=sys.stderr, flush=True)
 
+# %% ../nbs/a3_cli.ipynb #d22688ed
 def one_line(
     e:Exception, # what was raised
 )->str: # its message, with the file it is about
@@ -76,12 +77,13 @@ def way_out(e:Exception # what was raised
     "What a user can do about a fault of the disk"
     return f'; {WAYS_OUT[e.errno]}' if isinstance(e, OSError) and e.errno in WAYS_OUT else ''
 
-# %% ../nbs/a3_cli.ipynb #0c7ee298
+# %% ../nbs/a3_cli.ipynb #76f8cf7d
 MODELS = 'baseline', 'twin_cnn', 'twin_resnet'
 EPOCHS = dict(zip(MODELS, (5, 5, 4)))
 RECIPES = 'article', 'best'
 PROTOCOLS = 'zero-shot', '5-shot'
 
+# %% ../nbs/a3_cli.ipynb #cb3724de
 def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot` or `loso`
                   )->tuple: # (k, healthy_only); (0, False) for zero-shot and loso
     "What a protocol's name asks for; raises `PlantnbError` for one that is not known."
@@ -90,12 +92,13 @@ def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot` or `loso`
     if name.endswith('-shot') and k.isdigit() and int(k) > 0: return int(k), healthy
     raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, loso, 5-shot or healthy-5-shot, with any number")
 
-# %% ../nbs/a3_cli.ipynb #b04a8710
+# %% ../nbs/a3_cli.ipynb #9ebd5055
 def versions()->dict: # name -> version
     "The versions a result depends on."
     from importlib.metadata import version
     return {name: version(name) for name in ('plantnb', 'torch', 'fastai', 'timm', 'scikit-learn', 'numpy', 'pillow')}
 
+# %% ../nbs/a3_cli.ipynb #a11037b3
 def claim_run(out:Path, # the run folder
               settings:dict, # what the result depends on
              )->None:
@@ -162,7 +165,7 @@ def plan(manifest:pd.DataFrame, # from `prepare`
     return [(f'embed {n - embedded} leaves', (n - embedded)/images), *((step + told, seeds*seconds) for step,seconds in train),
             ('score, and write the report', 20 + seeds*n*4e-3)]
 
-# %% ../nbs/a3_cli.ipynb #4e0be105
+# %% ../nbs/a3_cli.ipynb #2b687149
 def quiet_bars():
     "Without a terminal: no bars, a line an epoch."
     from fastai.basics import Callback, defaults, noop
@@ -176,6 +179,7 @@ def quiet_bars():
     if sys.stdout.isatty(): return
     defaults.callbacks = [c for c in defaults.callbacks if c is not ProgressCallback and c.__name__ != 'EpochLine'] + [EpochLine]
 
+# %% ../nbs/a3_cli.ipynb #722525dd
 def _tell(start, text): print(f'[{int(time.time() - start)//60:3d}:{int(time.time() - start) % 60:02d}] {text}', flush=True)
 
 # %% ../nbs/a3_cli.ipynb #70ac85cd
@@ -322,7 +326,7 @@ def run_models(body, z:np.ndarray, manifest:pd.DataFrame, # as for `train_model`
     write_text(out/'metrics.json', json.dumps(metrics, indent=1))
     return metrics
 
-# %% ../nbs/a3_cli.ipynb #806ff897
+# %% ../nbs/a3_cli.ipynb #297e190b
 def embed_leaves(body, files:list, # frozen, and photographs
                  out:Path, settings:dict, # of the run
                 )->np.ndarray: # (n, n_features)
@@ -331,6 +335,7 @@ def embed_leaves(body, files:list, # frozen, and photographs
     from plantnb import baseline
     return baseline.embed_once(body, files, out/'embeddings', 256, settings['how'], progress=progress_bar if sys.stdout.isatty() else None)
 
+# %% ../nbs/a3_cli.ipynb #4adf6770
 def toy_sources()->tuple: # (train folder, test folder)
     "The toy leaves, drawn if need be."
     from plantnb.toy import toy_leaves
@@ -358,7 +363,7 @@ def prepare_run(train, test, # folders or CSVs
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
     return manifest, len(embedded)
 
-# %% ../nbs/a3_cli.ipynb #a84ff45b
+# %% ../nbs/a3_cli.ipynb #a696f250
 def run(train, test, # folders or CSVs
         out:Path, settings:dict, # the run folder, and what the result depends on
         resume:bool=False, # go on with a run that was stopped
@@ -370,6 +375,7 @@ def run(train, test, # folders or CSVs
     body = nets.make_body(settings['backbone']).to(nets.default_device())
     with hold(out, 'plantnb_run', tell): return _run(train, test, out, settings, body, resume, tell)
 
+# %% ../nbs/a3_cli.ipynb #26005b86
 def _run(train, test, out, settings, body, resume, tell):
     from plantnb import evaluation, predict
     claim_run(out, settings)
@@ -387,9 +393,10 @@ def _run(train, test, out, settings, body, resume, tell):
     print(table[~table.protocol.str.contains('queries')].to_string(index=False))
     return report
 
-# %% ../nbs/a3_cli.ipynb #d590a6bd
+# %% ../nbs/a3_cli.ipynb #2ace9570
 ARTICLE = dict(baseline=(97.3, 69.6), twin_cnn=(95.4, 55.9), twin_resnet=(94.6, 61.0)) # % right in validation and in test, as published
 
+# %% ../nbs/a3_cli.ipynb #1e7819ae
 def article_sources(
     root:Path, # folder of the published sets
     backbone:str, # has to be there before anything is fetched
@@ -401,6 +408,7 @@ def article_sources(
     where = [sources.fetch(name, root, tell=tell) for name in sources.SOURCES]
     return where[0], where[1:]
 
+# %% ../nbs/a3_cli.ipynb #ace084bb
 def choose_leaves(
     data:str|None, root:Path, # `article` or none, and where it is kept
     train, test, # what the user named
@@ -444,13 +452,14 @@ def _add_to_report(report, table, backbone):
     page = report.read_text(encoding='utf8')
     write_text(report, page.replace('</h1>', f'</h1>{section}', 1))
 
-# %% ../nbs/a3_cli.ipynb #10a8a3b0
+# %% ../nbs/a3_cli.ipynb #11947f16
 def counted(epochs:int|None, doubtful:bool, seeds:int # as for `plantnb_run`
            )->dict: # epochs of each model; `doubtful` and `seeds` only where they were asked for, so that older runs can go on
     "Settings that are not kept as they were asked for."
     asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds}
     return {'epochs': {name: epochs or default for name,default in EPOCHS.items()}, **{k: v for k,v in asked.items() if v}}
 
+# %% ../nbs/a3_cli.ipynb #78ab2cfe
 def check_asked(protocols:list, seeds:int, tune:int|None # as for `plantnb_run`
                )->None:
     "Raises `PlantnbError` for what makes no sense, before anything is done."
@@ -524,11 +533,12 @@ def plantnb_fetch(
     if archives and not failed: print(f'{root/"downloads"} may be deleted: {size_words(sum(f.stat().st_size for f in archives))}')
     return int(failed > 0)
 
-# %% ../nbs/a3_cli.ipynb #40d429e9
+# %% ../nbs/a3_cli.ipynb #a8456ed3
 def _printable(text):
     "Text that any terminal and file takes: bytes of a file name that are no UTF-8 are shown as escapes."
     return os.fsencode(text).decode('utf-8', 'backslashreplace')
 
+# %% ../nbs/a3_cli.ipynb #5cf07e2f
 def _as_table(answers, folders):
     score, decision = [f'{s:.3f}' if s == s else '-' for s in answers.score], answers.decision.fillna('failed')
     shown = pd.DataFrame(dict(filename=answers.filename, score=score, decision=decision, nearest=answers.get('nearest', '')))
@@ -536,8 +546,10 @@ def _as_table(answers, folders):
     head = ('filename', 'score', 'decision', 'nearest' if 'nearest' in answers else '')
     return '\n'.join(f'{f:<{width}}  {s:>5}  {d:<8}  {n}'.rstrip() for f,s,d,n in [head, *shown.itertuples(index=False)]) + '\n'
 
+# %% ../nbs/a3_cli.ipynb #1d2bf878
 def _as_csv(answers, folders): return as_csv(answers, float_format='%.6f')
 
+# %% ../nbs/a3_cli.ipynb #695e28e0
 def _as_json(answers, folders):
     "Two lists, `leaves` and `folders`; what is not known is null."
     rows = lambda t: json.loads(t.to_json(orient='records', double_precision=6))
@@ -545,7 +557,7 @@ def _as_json(answers, folders):
 
 FORMATS = dict(table=_as_table, csv=_as_csv, json=_as_json)
 
-# %% ../nbs/a3_cli.ipynb #3bfd8755
+# %% ../nbs/a3_cli.ipynb #11960294
 def _summary_line(row):
     "One folder in a sentence."
     others = ''.join(f', {n} {what}' for what,n in (('unsure', row.unsure), ('no leaf', row.no_leaf), ('could not be read', row.failed)) if n)
@@ -553,30 +565,34 @@ def _summary_line(row):
     share = f'{row.share:.0%} diseased (95 % interval {row.low:.0%} to {row.high:.0%})'
     return f'{row.folder}: {row.healthy} healthy, {row.diseased} diseased{others}; {share}'
 
+# %% ../nbs/a3_cli.ipynb #7133bab5
 def _marks_line(row):
     "How right the answers of a labelled folder are."
     if row.leaves != row.leaves: return None
     return (f'{row.folder}: labels from its folders\' names, {row.leaves:.0f} leaves: AUROC {row.auroc:.3f}, '
             f'balanced accuracy {row.balanced_accuracy:.3f} of the {row.answered:.0%} with a verdict')
 
+# %% ../nbs/a3_cli.ipynb #3ab46a63
 def _price_line(predictor, default):
     "What the sensitivity that was asked for costs."
     now, usual = predictor.price(), default.price()
     told = lambda p: f'{p["sensitivity"]:.0%} of the diseased leaves found, {p["specificity"]:.0%} of the healthy ones left alone'
     return f'on species left out of training: {told(now)} (without --sensitivity: {told(usual)}); yours may differ'
 
+# %% ../nbs/a3_cli.ipynb #6999eb30
 def _progress(done, total):
     "A counter on a terminal; nothing in a log file."
     if not sys.stderr.isatty() or total <= 64: return
     print(f'\r{done} of {total} photographs', end='\n' if done == total else '', file=sys.stderr, flush=True)
 
-# %% ../nbs/a3_cli.ipynb #5c5d300a
+# %% ../nbs/a3_cli.ipynb #c5eca0ec
 def _out_format(out, format):
     "The format that was asked for, else the one of the file's suffix, else a table; the folder of `out` is made."
     if out and out.is_dir(): raise PlantnbError(f'--out {out}: is a folder; name a file in it, such as {out/"answers.csv"}')
     if out: out.parent.mkdir(parents=True, exist_ok=True)
     return format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
+# %% ../nbs/a3_cli.ipynb #428e1519
 def _say_answers(answers, folders, out, format, also=()):
     "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr."
     answers = answers.assign(filename=answers.filename.map(_printable), error=answers.error.map(_printable))
@@ -590,7 +606,7 @@ def _say_answers(answers, folders, out, format, also=()):
     sys.stdout.flush()
     for error in answers.error[answers.error != '']: say(error)
 
-# %% ../nbs/a3_cli.ipynb #5b587f2e
+# %% ../nbs/a3_cli.ipynb #8f3c55e3
 def _answer(predictor, photos, references, nearest):
     "Answers, and a row a folder with what its labels say of them."
     from plantnb.predict import folder_summary, tree_metrics
@@ -599,6 +615,7 @@ def _answer(predictor, photos, references, nearest):
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
 
+# %% ../nbs/a3_cli.ipynb #74f2a725
 def _wrong_usage(photos, healthy, diseased, out, csv, app):
     "What is wrong with what was asked for, or None."
     if diseased and not healthy: return '--diseased needs --healthy beside it'

@@ -862,18 +862,20 @@ def write_whole(path:Path, # where the file belongs
         raise OSError(e.errno, e.strerror or str(e), str(path)) from e
     finally: beside.unlink(missing_ok=True)
 
-# %% ../nbs/a4_holds.ipynb #2ab16bea
+# %% ../nbs/a4_holds.ipynb #885fb979
 def write_text(path:Path, text:str # in UTF-8, line ends as they are
               )->None:
     "A text file, whole or not at all."
     with write_whole(path) as file: file.write_text(text, encoding='utf-8', newline='')
 
+# %% ../nbs/a4_holds.ipynb #e0033862
 def as_csv(table:pd.DataFrame, **kwargs # for `to_csv`
           )->str: # without the index
     "A table as CSV that reads back as it was: everything in quotes where a file name holds a carriage return, which Python leaves bare."
     text = table.to_csv(index=False, lineterminator='\n', **kwargs)
     return table.to_csv(index=False, lineterminator='\n', quoting=csv.QUOTE_ALL, **kwargs) if '\r' in text else text
 
+# %% ../nbs/a4_holds.ipynb #65190571
 def write_csv(table:pd.DataFrame, path:Path # gets no index
              )->None:
     "A table as CSV, whole or not at all."
@@ -891,13 +893,14 @@ def read_json(path:Path, # a file that should hold one object
     except (ValueError, RecursionError) as e: raise PlantnbError(f'{path}: cannot be read as JSON ({" ".join(str(e).split())[:200]})') from e
     return found
 
-# %% ../nbs/a4_holds.ipynb #3795fbc9
+# %% ../nbs/a4_holds.ipynb #46956d1f
 def _holder(note):
     "Who wrote a note of `hold`, in words."
     try: n = read_json(note)
     except (OSError, PlantnbError): return 'a process that left no name'
     return f'process {n.get("pid")} on {n.get("host")}, since {n.get("since")}'
 
+# %% ../nbs/a4_holds.ipynb #8e5df1b4
 def _gone(note):
     "Is the process that wrote a note one of this machine that has ended?"
     try: n = read_json(note)
@@ -908,7 +911,7 @@ def _gone(note):
     except OSError: return False # it is there, and somebody else's
     return False
 
-# %% ../nbs/a4_holds.ipynb #c4c72504
+# %% ../nbs/a4_holds.ipynb #98bbe3a2
 @contextmanager
 def hold(folder:Path, # made if need be
          what:str, # that writes to it, such as plantnb_run
@@ -929,6 +932,7 @@ def hold(folder:Path, # made if need be
         finally: note.unlink(missing_ok=True)
     finally: lock.release()
 
+# %% ../nbs/a4_holds.ipynb #3050106b
 def _clear(folder, note, what, tell):
     "Say that a job was killed, and remove what it was writing."
     tell(f'{folder}: an earlier {what} was stopped without a word ({_holder(note)}); what it finished is kept')

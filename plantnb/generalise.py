@@ -536,7 +536,7 @@ def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showin
     if keep: save_tensors({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, keep)
     return best
 
-# %% ../nbs/05_generalise.ipynb #046a9668
+# %% ../nbs/05_generalise.ipynb #852f2dfc
 def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 'as photographed' and 'train' are learned from
             lab:pd.DataFrame, files:list, # a row and a photograph a leaf
             store:Path, steps:int=120, seed:int=0, tell:callable=noop, # see `fit_best`
@@ -547,9 +547,11 @@ def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 
     def learn(rows):
         left = set(lab.species) - set(lab.species[rows])
         tell(f'best: fine-tune without {left.pop()}' if left else 'best: fine-tune with all species')
-        told = repr((VERSION, body_key(body), steps, seed, [(shown[i], lab.species[i], lab.label[i]) for i in rows], [*views], *kwargs.items()))
+        learned = [(shown[i], lab.species[i], lab.label[i]) for i in rows]
+        told = repr((VERSION, body_key(body), steps, seed, learned, [*views], *kwargs.items()))
         keep = Path(store)/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
-        return fit_tuned(body, [views[view][rows] for view in ('as photographed', 'train')], lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
+        known = [views[view][rows] for view in ('as photographed', 'train')]
+        return fit_tuned(body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
     return learn
 
 def trunk_views(body:Body, lab:pd.DataFrame, files:list, store:Path, seed:int=0, how:str='crop', tell:callable=noop, **kwargs # as for `fit_best`
@@ -713,7 +715,7 @@ def swap_ground(rng:np.random.Generator, # where chance comes from
     picture.paste(cut, (0, 0), cut)
     return np.asarray(picture)
 
-# %% ../nbs/07_predict.ipynb #fb4e2c04
+# %% ../nbs/07_predict.ipynb #0745899b
 class Bare(torch.utils.data.Dataset):
     "Pictures without a leaf, uint8 (3, size, size) each: half are drawn grounds, half photographs whose leaf was erased."
     def __init__(self, files, family, n=300, seed=0, size=256, how='crop'):
@@ -726,6 +728,7 @@ class Bare(torch.utils.data.Dataset):
         if picture is None: picture = relight(rng, np.uint8(self.grounds[i//2 % len(self.grounds)](rng, None, self.size).clip(0, 255)))
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
+# %% ../nbs/07_predict.ipynb #5ca64ae2
 def nearer_to_leaves(leaves:np.ndarray, bare:np.ndarray # (n, d) and (m, d) embeddings
                     )->tuple: # (d,) weights and a bias
     "The line between leaves and bare ground: how much nearer an embedding is to the one than to the other."
@@ -756,7 +759,7 @@ def fit_guard(model:nn.Module, # a `Best`
     threshold = float(np.quantile(np.concatenate(left_out), reject))
     return dict(bias=b, threshold=threshold, rejects=reject, catches=float((bare['judge'] @ w + b < threshold).mean())), torch.from_numpy(w)
 
-# %% ../nbs/07_predict.ipynb #da86a7d7
+# %% ../nbs/07_predict.ipynb #f5a7b24d
 def fit_gallery(z:np.ndarray, # (n, d) embeddings, a row a manifest row
                 manifest:pd.DataFrame, each:int=12, size:int=64, seed:int=0, # leaves of a species and disease, numbers a leaf
                )->tuple: # a name a leaf, {axes: (size, d), middle: (size,), gallery: (m, size)}
@@ -770,6 +773,7 @@ def fit_gallery(z:np.ndarray, # (n, d) embeddings, a row a manifest row
     names = [f'{s}, {d} ({f})' for s,d,f in zip(m.species, m.disease, name)]
     return names, dict(axes=put(axes), middle=put(axes @ x.mean(0)), gallery=put((x - x.mean(0)) @ axes.T))
 
+# %% ../nbs/07_predict.ipynb #906c7b54
 def fit_companions(model, z:np.ndarray, manifest:pd.DataFrame, root:Path, store:Path, seed:int=0, how:str='crop', **kwargs # as for `fit_guard`
                   )->tuple: # config fields `guard` and `nearest`, tensors for `checkpoint_save`
     "What goes into a checkpoint beside the model: the guard, and leaves to be named as neighbours."

@@ -91,12 +91,13 @@ def augment(leaf:np.ndarray, # (size, size, 3) uint8
     levels = np.clip((np.arange(256) - 128)*contrast + 128 + light, 0, 255).astype(np.uint8)
     return levels[np.asarray(leaf)]
 
-# %% ../nbs/02_siamese.ipynb #d7907089
+# %% ../nbs/02_siamese.ipynb #1b14f055
 class LeafPair(fastuple):
     "Two leaves, (3, size, size) each in 0..1."
     def show(self, ctx=None, title=None, **kwargs):
         return show_image(torch.cat([self[0], torch.ones_like(self[0][..., :8]), self[1]], 2), ctx=ctx, title=title, **kwargs)
 
+# %% ../nbs/02_siamese.ipynb #b4203567
 class PairTransform(Transform):
     "A number -> (the pair with that number in this epoch's draw, the labels of both sides: 1. = diseased)."
     def __init__(self, manifest, fetch, n, seed=0):
@@ -113,7 +114,7 @@ class PairTransform(Transform):
         sides = [self.fetch(row, [self.seed, self.epoch, row, side]) for side,row in enumerate(self.pairs[i].tolist())]
         return LeafPair(sides), self.label[self.pairs[i]]
 
-# %% ../nbs/02_siamese.ipynb #f45b0e25
+# %% ../nbs/02_siamese.ipynb #9bff290b
 def photo_fetch(manifest:pd.DataFrame, # rows that will be asked for by number
                 root:Path, # their folder
                 augmented:bool=False, # as for training
@@ -127,6 +128,7 @@ def photo_fetch(manifest:pd.DataFrame, # rows that will be asked for by number
         return torch.from_numpy(np.ascontiguousarray(leaf)).permute(2, 0, 1)/255
     return fetch
 
+# %% ../nbs/02_siamese.ipynb #06a7ba06
 def embedding_fetch(z:np.ndarray # (n, d)
                    ): # (row, key) -> (d,) float
     "How a `PairTransform` fetches embeddings: one by its row, or many by theirs."

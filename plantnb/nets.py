@@ -80,7 +80,7 @@ def make_body(name:str='efficientnet_lite0', # `efficientnet_lite0` (packaged), 
         net.load_state_dict({k:v for k,v in weights.items() if not k.startswith(classifier + '.')})
     return Body(net, name, cfg['mean'], cfg['std'])
 
-# %% ../nbs/01_baseline.ipynb #bae7324a
+# %% ../nbs/01_baseline.ipynb #082a2b65
 def default_device()->torch.device: # cuda if there is one, else cpu
     "Where the networks run."
     return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -94,6 +94,7 @@ def exact_math(): # a context
     try: yield
     finally: _exact.reset(token)
 
+# %% ../nbs/01_baseline.ipynb #ef434b0f
 def fast_math(device:torch.device # where the computation runs
              )->torch.autocast: # a context: bfloat16 where the hardware has it, else float32
     "Mixed precision where it is fast: bfloat16 on a GPU that has it and on a CPU with AVX512-BF16 or AMX, else a context that changes nothing."
@@ -154,7 +155,7 @@ def embed(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
     "Embeddings of photographs; raises `PlantnbError` that names the file which is no image."
     return embed_dataset(path, LeafFiles(files, size, how), bs, progress=progress)
 
-# %% ../nbs/01_baseline.ipynb #f3b12ebd
+# %% ../nbs/01_baseline.ipynb #448a3924
 @torch.inference_mode()
 def embed_dataset(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
                   pictures:torch.utils.data.Dataset, # uint8 (3, size, size) each
@@ -173,6 +174,7 @@ def embed_dataset(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
     path.train(was_training)
     return _finite(torch.cat(z).cpu().numpy(), pictures)
 
+# %% ../nbs/01_baseline.ipynb #0dcf3fbd
 def _finite(z, pictures):
     "Embeddings, all of them numbers; `PlantnbError` that names the first picture whose embedding is not."
     wrong = np.flatnonzero(~np.isfinite(z).all(1))
@@ -180,7 +182,7 @@ def _finite(z, pictures):
     name = getattr(pictures, 'files', range(len(z)))[wrong[0]]
     raise PlantnbError(f'{name}: its embedding is no number (nan or infinite), and so are {len(wrong) - 1} more; are the weights of the body whole?')
 
-# %% ../nbs/01_baseline.ipynb #98bea00f
+# %% ../nbs/01_baseline.ipynb #6683932b
 def save_tensors(tensors:dict, # by name
                  path:Path, # gets them, as safetensors
                  metadata:dict=None, # text by name
@@ -192,14 +194,16 @@ def save_tensors(tensors:dict, # by name
             number = re.search(r'os error (\d+)', str(e))
             raise OSError(int(number[1]) if number else None, str(e).split(': ')[-1], str(file)) from e
 
+# %% ../nbs/01_baseline.ipynb #2670713c
 def unreadable(path:Path, e:Exception # what reading it raised
               )->PlantnbError: # to be raised
     "What to say of a file of our own that is broken."
     return PlantnbError(f'{path}: cannot be read ({" ".join(str(e).split())[:200]}); delete it: what it held is made again')
 
-# %% ../nbs/01_baseline.ipynb #72014ddf
+# %% ../nbs/01_baseline.ipynb #1dc66c68
 BUILDERS = {'baseline': lambda config: Baseline(make_body(config['backbone'], pretrained=False))}
 
+# %% ../nbs/01_baseline.ipynb #96532f6b
 def checkpoint_save(model:nn.Module, # a `Baseline` or a `Twin`
                     folder:Path, # gets model.safetensors and config.json
                     config:dict, # needs `kind`, `name`, `backbone`; whatever else JSON can hold
@@ -216,7 +220,7 @@ def checkpoint_save(model:nn.Module, # a `Baseline` or a `Twin`
     write_text(folder/'config.json', json.dumps(config, indent=1))
     return folder
 
-# %% ../nbs/01_baseline.ipynb #0173ed20
+# %% ../nbs/01_baseline.ipynb #7f3e87f6
 def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
 def _some_text(v): return isinstance(v, str)
 def _rules(v): return isinstance(v, dict) and not any(_wrong(rule, RULE) for rule in v.values())
@@ -226,18 +230,21 @@ CONFIG = dict(kind=lambda v: v in BUILDERS, backbone=_some_text, name=_some_text
     size=lambda v: type(v) is int and 32 <= v <= 1024, how=lambda v: v in ('crop', 'pad', 'squash'), combine=lambda v: v in COMBINES,
     rule=lambda v: not _wrong(v, RULE), shots=_rules)
 
+# %% ../nbs/01_baseline.ipynb #e9c1beee
 def _wrong(d, forms, needed=()):
     "The first key of a dict whose value cannot be right, or that is missing; None when all are well."
     if not isinstance(d, dict): return 'rule'
     good = lambda k: isinstance(d[k], str | int | float | dict) and forms[k](d[k])
     return next((k for k in forms if (k in d and not good(k)) or (k in needed and k not in d)), None)
 
-# %% ../nbs/01_baseline.ipynb #45f39691
+# %% ../nbs/01_baseline.ipynb #82f1b636
 DTYPES = {torch.float32: ('F32', 'F16'), torch.int64: ('I64',)} # what a file may hold them as
 EXTRA = 'extra.guard', 'extra.axes', 'extra.middle', 'extra.gallery' # further tensors, of chapter 07
 
+# %% ../nbs/01_baseline.ipynb #d46779f2
 def _numel(shapes): return sum(int(np.prod(shape, dtype=float)) for shape in shapes)
 
+# %% ../nbs/01_baseline.ipynb #d9dafd75
 def _build(config, held):
     "The untrained network of a config. Raises `PlantnbError` when its body is larger than the tensors of the checkpoint, whose header is `held`."
     if config.get('body_at') and config['backbone'] not in PACKAGED: raise PlantnbError('it leaves out a body that comes with no package')
@@ -338,11 +345,12 @@ def article_cnn()->Stack: # (n, 3, 256, 256) in 0..1 -> (n, 32)
         nn.Linear(64, 32), nn.ReLU(),                         # -> (n, 32)
     ).to(memory_format=torch.channels_last)
 
-# %% ../nbs/02_siamese.ipynb #c968cafc
+# %% ../nbs/02_siamese.ipynb #0bb978cf
 class SymmetricBilinear(nn.Bilinear):
     "A bilinear form that gives f(a, b) = f(b, a): the mean over both orders."
     def forward(self, a, b): return (super().forward(a, b) + super().forward(b, a))/2
 
+# %% ../nbs/02_siamese.ipynb #d40d7bd9
 def form(combine:nn.Bilinear # of two embeddings, one logit
         )->Tensor: # (d, d), the matrix M in a M b + bias
     "The matrix of a bilinear form."
@@ -351,6 +359,7 @@ def form(combine:nn.Bilinear # of two embeddings, one logit
 
 COMBINES = {'symmetric': SymmetricBilinear, 'bilinear': nn.Bilinear}
 
+# %% ../nbs/02_siamese.ipynb #e3aa4dba
 def make_combine(name:str='symmetric', # `symmetric`, or `bilinear` as in the article
                  d:int=32, # numbers in an embedding
                 )->nn.Module: # ((n, d), (n, d)) -> (n, 1)
@@ -358,7 +367,7 @@ def make_combine(name:str='symmetric', # `symmetric`, or `bilinear` as in the ar
     if name not in COMBINES: raise PlantnbError(f"combine '{name}' is not known; take one of {', '.join(COMBINES)}")
     return COMBINES[name](d, d, 1)
 
-# %% ../nbs/02_siamese.ipynb #919387cf
+# %% ../nbs/02_siamese.ipynb #95fc84b1
 class _Gather(torch.autograd.Function):
     "What all processes have, in the order of their numbers."
     @staticmethod
@@ -372,6 +381,7 @@ class _Gather(torch.autograd.Function):
         torch.distributed.all_reduce(slope)
         return slope.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]
 
+# %% ../nbs/02_siamese.ipynb #ef1b2662
 def gathered(t:Tensor # of this process
             )->Tensor: # of all processes that train together (chapter 08), one after the other; gradients flow back to them
     "What every process has; alone, a process has all there is."

@@ -21,7 +21,7 @@ from .data import *
 from .data import UNREAD, _walk
 from .nets import *
 
-# %% ../nbs/07_predict.ipynb #2b0697e2
+# %% ../nbs/07_predict.ipynb #e834b410
 def photographs(
     paths:list, # photographs and folders, or one of them
 )->pd.DataFrame: # filename as it was given or found, error ('' for a file that is there)
@@ -31,6 +31,7 @@ def photographs(
         for f, error in _photographs(path): rows.setdefault(os.path.realpath(f), (str(f), error))
     return pd.DataFrame(rows.values(), columns=['filename', 'error'], dtype=object)
 
+# %% ../nbs/07_predict.ipynb #558e46f9
 def _photographs(path):
     "(file, '') of every photograph that `path` means, (path, error) of what cannot be read."
     if not os.path.isdir(path): return [(path, '' if os.path.lexists(path) else f'{path}: no such file or folder; check the spelling, and put quotes around a path with spaces')]
@@ -66,7 +67,7 @@ def load(
         raise PlantnbError(f'{folder}: a twin without reference leaves; save it with `references`, or train it again with plantnb_run')
     return predictor
 
-# %% ../nbs/07_predict.ipynb #8ccd38e6
+# %% ../nbs/07_predict.ipynb #572f544e
 @patch
 @torch.inference_mode()
 def embed(self:Predictor,
@@ -79,9 +80,11 @@ def embed(self:Predictor,
     if not pixels: return np.zeros((0, 1), np.float32), errors
     return np.concatenate([self._embed(part) for part in chunked(pixels, images_at_once(self._device()))]), errors
 
+# %% ../nbs/07_predict.ipynb #ecdeaa55
 @patch
 def _device(self:Predictor): return next(self.model.parameters()).device
 
+# %% ../nbs/07_predict.ipynb #6c1fddff
 @patch
 def _embed(self:Predictor, pixels):
     "Embeddings (n, d) of n pictures. Torch keeps compiled layers for every size of batch it meets: it is let meet few."
@@ -159,7 +162,7 @@ def folder_summary(
         rows.append(dict(folder=str(folder), **n))
     return pd.DataFrame(rows, columns=['folder', *LABELS, 'unsure', 'no_leaf', 'failed', 'share', 'low', 'high'])
 
-# %% ../nbs/07_predict.ipynb #9ccfc124
+# %% ../nbs/07_predict.ipynb #425617fe
 def tree_labels(
     files:list, # photographs
     folder:Path, # they lie below it, in <species>/<healthy or disease>, <species>___<disease>, or <healthy or disease>
@@ -171,6 +174,7 @@ def tree_labels(
     except PlantnbError: return None
     return t if set(t.label) == set(LABELS) else None
 
+# %% ../nbs/07_predict.ipynb #5276b5ad
 def tree_metrics(
     answers:pd.DataFrame, # from `predict`
     folder:Path, # that was asked for
@@ -187,7 +191,7 @@ def tree_metrics(
     found = [(roc_auc_score(g.label == 'diseased', g.score), right(g), g.decision.isin(LABELS).mean()) for g in each]
     return dict(zip(('auroc', 'balanced_accuracy', 'answered'), map(float, np.mean(found, 0)))) | dict(leaves=len(t)) if found else None
 
-# %% ../nbs/07_predict.ipynb #da98d354
+# %% ../nbs/07_predict.ipynb #5f2952f7
 @patch
 def at_sensitivity(self:Predictor,
     wanted:float, # share of diseased leaves to be found, 0.5 to 0.99
@@ -205,6 +209,7 @@ def at_sensitivity(self:Predictor,
     if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items() if 'trade' in rule}
     return other
 
+# %% ../nbs/07_predict.ipynb #5d81eb45
 @patch
 def price(self:Predictor)->dict: # sensitivity and specificity, on species left out of training; None where they are not known
     "What the threshold in use is expected to find, and to leave alone."
@@ -242,7 +247,7 @@ def few_leaves_head(
     fit = LogisticRegression(C=.1, class_weight='balanced', max_iter=500).fit(z/spread, labels)
     return lambda q: fit.decision_function(q/spread)
 
-# %% ../nbs/07_predict.ipynb #805c2f4d
+# %% ../nbs/07_predict.ipynb #684921fb
 @patch
 def _shots_rule(self:Predictor, labels):
     "The rule that was fitted for as many references of a label, or for the nearest number below."
@@ -251,6 +256,7 @@ def _shots_rule(self:Predictor, labels):
     have = int(min((labels == label).sum() for label in ((0,) if alone else (0, 1))))
     return fitted[max([k for k in fitted if k <= have], default=min(fitted))]
 
+# %% ../nbs/07_predict.ipynb #d7184929
 @patch
 def _adapted(self:Predictor, z, references):
     "Log-odds (n,) centred by the user's references, and the rule that goes with them."
@@ -320,7 +326,7 @@ def export_onnx(
     predictor.model.to(default_device())
     return off
 
-# %% ../nbs/07_predict.ipynb #33496c70
+# %% ../nbs/07_predict.ipynb #abd8e064
 LIMITS = """- It names no disease. Hunger, drought, insects, sunburn or age can look diseased to it, and what does not show
   on the leaf it cannot see.
 - It is no advice on what to spray, and no proof that a plant is healthy. Show a leaf that matters to somebody who knows.
@@ -331,23 +337,26 @@ LICENCE = """The network's body is EfficientNet-Lite0 (Tan and Le 2019) with wei
 another backbone has that backbone's licence. The rest was computed by plantnb (Apache-2.0) from the photographs named above;
 whoever took them has the rights in them, and this file holds none of them."""
 
+# %% ../nbs/07_predict.ipynb #9dd7854e
 def _markdown(t):
     "A table as Markdown."
     line = lambda cells: '| ' + ' | '.join(str(c).replace('|', '/') for c in cells) + ' |'
     return '\n'.join([line(t.columns), line(['---']*t.shape[1]), *map(line, t.itertuples(index=False))])
 
+# %% ../nbs/07_predict.ipynb #0802eb2e
 def _interval(m):
     "A metric for people."
     if not m or m.get('value') is None: return '-'
     return f"{m['value']:.3f}" + (f" ({m['low']:.3f} to {m['high']:.3f})" if m.get('low') is not None else '')
 
-# %% ../nbs/07_predict.ipynb #caa4cf3a
+# %% ../nbs/07_predict.ipynb #fb2c224e
 def _card_data(manifest):
     "Leaves that were learned from, a row a species."
     m = manifest[manifest.split.isin(['train', 'valid'])]
     t = m.groupby(['species', 'label']).size().unstack(fill_value=0).reindex(columns=list(LABELS), fill_value=0)
     return f"Photographs from: {', '.join(sorted(map(str, m.source.unique())))}.\n\n{_markdown(t.reset_index())}"
 
+# %% ../nbs/07_predict.ipynb #e7623e60
 def _card_metrics(metrics):
     "Zero-shot and k-shot results, and each species that was not in training."
     names, rows, species = dict(auroc='AUROC', balanced_accuracy='balanced accuracy', ece='ECE'), [], []
@@ -359,7 +368,7 @@ def _card_metrics(metrics):
     text = 'In brackets the 95 % interval over leaves: it holds for these species, and says nothing of the next one.\n\n' + _markdown(pd.DataFrame(rows))
     return text + ('\n\nEach species that was not in training, zero-shot:\n\n' + _markdown(pd.DataFrame(species)) if species else '')
 
-# %% ../nbs/07_predict.ipynb #47b1cc3e
+# %% ../nbs/07_predict.ipynb #63ede2c0
 def _card_rule(config):
     "What threshold, band and guard are expected to do."
     rule, guard, said = config.get('rule', {}), config.get('guard'), []
@@ -369,6 +378,7 @@ def _card_rule(config):
     if guard: said.append(f"- \"No leaf\": the guard rejects {guard['rejects']:.0%} of the leaves of species left out, and catches {guard['catches']:.0%} of grounds without a leaf that it had not learned from.")
     return '\n'.join(said)
 
+# %% ../nbs/07_predict.ipynb #1dcbfad1
 def _card_left_out(history):
     "Each training species when it was left out."
     if history is None or 'view' not in history: return ''
@@ -376,7 +386,7 @@ def _card_left_out(history):
     t = t.assign(balanced_accuracy=t.balanced_accuracy.round(3), view=t['view'].replace('judge', 'on strange grounds'))[['species', 'view', 'auroc', 'balanced_accuracy', 'leaves']]
     return 'Each training species, told by a model that had not seen it (at its plain threshold):\n\n' + _markdown(t)
 
-# %% ../nbs/07_predict.ipynb #d5ee2139
+# %% ../nbs/07_predict.ipynb #39b2d67f
 def model_card(
     config:dict, # config.json of a checkpoint
     metrics:dict, # its entry in metrics.json
@@ -392,6 +402,7 @@ def model_card(
              '## What it cannot do', LIMITS, '## Whose work is in it', LICENCE]
     return '\n\n'.join(p for p in parts if p) + '\n'
 
+# %% ../nbs/07_predict.ipynb #798bdb13
 def write_cards(
     out:Path, # a finished run folder
 )->list: # the files
@@ -419,12 +430,13 @@ def where(self:Predictor,
     seen = overlay(leaf, attribute(answer(self.model, *own), leaf))
     return Image.fromarray(np.concatenate([leaf, np.full((len(leaf), 8, 3), 255, np.uint8), np.asarray(seen)], 1))
 
-# %% ../nbs/07_predict.ipynb #49b227f9
+# %% ../nbs/07_predict.ipynb #f5d274fd
 PHOTOGRAPHS, PIXELS, BYTES = 50, 60_000_000, 20_000_000 # what the page takes: at once, of each, of each
 HOW_TO = """One leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground.
 It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows."""
 MAP_SAYS = 'Beside each leaf, in colour: what speaks most for disease. Some place always does, on a healthy leaf too, so read the verdict first.'
 
+# %% ../nbs/07_predict.ipynb #6b069768
 def _too_large(path):
     "Why a photograph is not taken, or ''."
     from PIL import Image

@@ -21,7 +21,7 @@ from fastcore.basics import noop, patch
 
 from .data import *
 
-# %% ../nbs/a2_sources.ipynb #ed751b33
+# %% ../nbs/a2_sources.ipynb #fec40ee7
 SOURCES = {
     'plantvillage': dict(doi='10.17632/tywbtsjrjv.1', photographs=54_305, unpacked=870e6,
         licence="see the publisher's page (CC0 1.0 by one source, CC BY 4.0 by another)",
@@ -31,16 +31,18 @@ SOURCES = {
     'plantaek': dict(doi='10.17632/t6j2h22jpx.1', photographs=2_153, unpacked=0, licence='CC BY 4.0',
         citation='Kour, Arora: PlantaeK: A leaf database of native plants of Jammu and Kashmir (2019)')}
 
+# %% ../nbs/a2_sources.ipynb #27a7f5cd
 def doi_page(
     source:str, # plantvillage, plantleaves or plantaek
 )->str: # address
     "The page where the publisher describes a source."
     return f'https://doi.org/{SOURCES[source]["doi"]}'
 
-# %% ../nbs/a2_sources.ipynb #cbad88e4
+# %% ../nbs/a2_sources.ipynb #8c640b9f
 FIELDS = ['source', 'filename', 'url', 'bytes', 'sha256']
 FORMS = dict(filename=r'[\w-][\w .()+-]*', url=r'https?://.+', bytes='[1-9][0-9]*', sha256='[0-9a-f]{64}')
 
+# %% ../nbs/a2_sources.ipynb #a74d9416
 def source_table(
     table:str|Path|None=None, # tab-separated, with `FIELDS`: its rows replace those of the sources it names; default: PLANTNB_SOURCES
 )->pd.DataFrame: # a row a file: source, filename, url, bytes, sha256
@@ -171,17 +173,20 @@ def get(self:Resume,
         raise _Enough(f'its address leads nowhere ({_short(e)})') from e
     except requests.RequestException as e: raise _Again(_network_reason(e)) from e
 
-# %% ../nbs/a2_sources.ipynb #374eeac5
+# %% ../nbs/a2_sources.ipynb #bb773234
 _local = threading.local()
 
+# %% ../nbs/a2_sources.ipynb #6cdfbbd4
 def _session():
     "A session for each thread, so that connections are used again."
     import requests
     if not hasattr(_local, 'session'): _local.session = requests.Session()
     return _local.session
 
+# %% ../nbs/a2_sources.ipynb #24babed3
 def _short(e): return ' '.join(str(e).split())[:120] or type(e).__name__
 
+# %% ../nbs/a2_sources.ipynb #3e6247b5
 def _network_reason(e):
     "What happened, in words."
     text = f'{type(e).__name__} {e}'
@@ -255,10 +260,11 @@ def _by_hand(row, url, target, why):
     return (f'{row.filename}: {why}; asked {url}. If it has moved, get it by hand from {doi_page(row.source)}, '
             f'save it as {target} and run again (or name a mirror)')
 
-# %% ../nbs/a2_sources.ipynb #06f5f719
+# %% ../nbs/a2_sources.ipynb #029a6683
 MOST = 300_000_000 # bytes of one photograph
 GROWTH = 10        # how many times as large as itself an archive may become
 
+# %% ../nbs/a2_sources.ipynb #b9aaa7dd
 def safe_members(
     archive:zipfile.ZipFile, # open
     most:int=MOST, # bytes of one member
@@ -314,7 +320,7 @@ def _unpack_one(z, info, target):
     if half.stat().st_size != info.file_size: raise zipfile.BadZipFile(f'{info.filename} is cut short')
     os.replace(half, target)
 
-# %% ../nbs/a2_sources.ipynb #a0b73689
+# %% ../nbs/a2_sources.ipynb #6f959321
 def _checked(notes):
     "Path -> [size, time, sha256] of the files that were checked."
     found = {}
@@ -324,8 +330,10 @@ def _checked(notes):
         found[name] = facts
     return found
 
+# %% ../nbs/a2_sources.ipynb #79871f6c
 def _facts(path, sha256): s = path.stat(); return [s.st_size, s.st_mtime_ns, sha256]
 
+# %% ../nbs/a2_sources.ipynb #e62828c2
 def _note(notes, name, path, sha256):
     with open(notes, 'a', encoding='utf-8') as f: f.write('\n' + json.dumps([name, *_facts(path, sha256)]))
 
@@ -520,7 +528,7 @@ def published_names(
     counts = [(f, k, c) for f, both in PLANTLEAVES.items() for k, c in zip(LABELS, both)]
     return [f'hb74ynkjcn-1/{f}/{k}/{j+1:04}_{i+1:04}.JPG' for j, (f, k, c) in enumerate(counts) for i in range(min(c, n or c))]
 
-# %% ../nbs/a2_sources.ipynb #4fad6e05
+# %% ../nbs/a2_sources.ipynb #3430ebe0
 def stand_ins(
     folder:str|Path, # for the archives, the photographs and sources.tsv
     url:str, # address where that folder will be served
@@ -539,6 +547,7 @@ def stand_ins(
     pd.DataFrame(rows, columns=FIELDS).to_csv(folder/'sources.tsv', sep='\t', index=False, lineterminator='\n')
     return folder/'sources.tsv'
 
+# %% ../nbs/a2_sources.ipynb #242e5f88
 def _zipped(photographs):
     "A zip of (name, bytes), as bytes."
     out = io.BytesIO()
