@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from fastai.torch_core import set_seed
 from functools import partial
 from pathlib import Path
-from scipy.stats import rankdata
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
@@ -27,7 +26,7 @@ from keep_results import commit
 from measure_metric_heads import by_product
 from plantnb.baseline import cell_weights, embed_once, targets
 from plantnb.data import LABELS, read_manifest
-from plantnb.evaluation import adapt, calibrate, draw_shots, fit_rule, leaf_names, one_a_leaf
+from plantnb.evaluation import adapt, calibrate, draw_shots, fit_rule, leaf_names, one_a_leaf, species_auroc
 from plantnb.generalise import embed_composites, fit_metric_head, judged_left_out, learner, rule_for_shots, rule_left_out, sign_test, some_of_each, trunk_views
 from plantnb.loaders import draw_pairs
 from plantnb.nets import Baseline, EveryPair, Twin, evidence, make_body, make_combine, probability
@@ -106,7 +105,7 @@ def learn_twin(z, m, seed, epochs=4, n=2000):
             adam.zero_grad()
             twin_loss(model((z[rows[b[:, 0]]], z[rows[b[:, 1]]])), y[b]).backward()
             adam.step()
-    return by_product(twin.requires_grad_(False))
+    return twin.requires_grad_(False)
 
 
 def trained(body, views, m, seed):
@@ -157,8 +156,7 @@ def scored(way, protocol, view, m, draws):
     for shots,rest in draws:
         e = way.score(z[rest], z[shots], y[shots])
         ill, right = y[rest] > 0, (probability(e, rule) > rule['threshold']) == (y[rest] > 0)
-        n1, n0 = ill.sum(), (~ill).sum()
-        out.append(((right[ill].mean() + right[~ill].mean())/2, (rankdata(e)[ill].sum() - n1*(n1 + 1)/2)/(n1*n0)))
+        out.append(((right[ill].mean() + right[~ill].mean())/2, species_auroc(ill, e, np.zeros(len(e)))))
     return np.array(out)
 
 

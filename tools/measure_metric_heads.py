@@ -19,7 +19,7 @@ from keep_results import commit
 from plantnb.baseline import auroc, balanced_accuracy_at_half, embed_once, targets
 from plantnb.data import read_manifest
 from plantnb.evaluation import fit_rule, is_twin
-from plantnb.generalise import Cosine, cell_pairs, embed_composites, fit_head, fit_metric_head, label_pairs, leave_one_out, sign_test, species_known
+from plantnb.generalise import cell_pairs, embed_composites, fit_head, fit_metric_head, label_pairs, leave_one_out, sign_test, species_known
 from plantnb.nets import Baseline, StagePool, evidence, make_body, probability
 from plantnb.twin_resnet import fit_twin_resnet
 
@@ -27,12 +27,10 @@ SEEDS, PAIRS = 3, {'cells': cell_pairs, 'labels': label_pairs}
 METRIC = [('contrastive', 'cells'), ('contrastive', 'labels'), ('triplet', 'cells'), ('supcon', 'cells'), ('supcon', 'labels')] # triplets of labels: 20 times the work
 
 
-def by_product(twin):
-    "The same twin, whose comparisons are one matrix product and not pair by pair: for speed."
-    combine = twin.combine
-    if isinstance(combine, Cosine): twin.compare = lambda z, refs, chunk=None: 10*z@refs.T
-    else: twin.compare = lambda z, refs, chunk=None: z@((combine.weight[0] + combine.weight[0].T)/2)@refs.T + combine.bias
-    return twin
+def by_product(head):
+    "The same metric head, whose cosines are one matrix product and not pair by pair: for speed, as `Twin.compare` does for bilinear forms."
+    head.compare = lambda z, refs, chunk=None: 10*z@refs.T
+    return head
 
 
 def logistic(body, z, m, seed):
@@ -52,7 +50,7 @@ def metric(loss, pairs):
 
 def twin(body, z, m, seed):
     with tempfile.TemporaryDirectory() as folder: model, _ = fit_twin_resnet(body, z[0], m, Path(folder), seed=seed)
-    return by_product(model), lambda q: model.path[1](torch.from_numpy(q)).detach().numpy()
+    return model, lambda q: model.path[1](torch.from_numpy(q)).detach().numpy()
 
 
 def left_out(body, train, judge, m, learn, seed):
