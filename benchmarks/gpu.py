@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from plantnb import nets
 from plantnb.baseline import fit_baseline
 from plantnb.data import prepare, read_manifest
-from plantnb.nets import default_device, embed, fast_math, make_body, pooled
-from plantnb.scale import in_parts, rank, together, wait, world
+from plantnb.nets import default_device, embed, fast_math, make_body, pooled, wait
+from plantnb.scale import in_parts, rank, together, world
 from plantnb.siamese import fit_twin_cnn, pairs_an_epoch
 from plantnb.twin_resnet import fit_twin_resnet
 

@@ -164,7 +164,7 @@ def _set_flat_state(opt, flat):
     for key,v in flat.items(): state.setdefault(int(key.split('.')[0]), {})[key.split('.')[1]] = v
     opt.load_state_dict({**opt.state_dict(), 'state': state})
 
-# %% ../nbs/01_baseline.ipynb #8b62032d
+# %% ../nbs/01_baseline.ipynb #dd5eddd4
 class KeepBest(Callback):
     "Saves the epoch with the best `monitor` and the last one (with the optimiser's state) to `folder`; ends with the best one loaded."
     order = 65 # after the Recorder
@@ -179,7 +179,7 @@ class KeepBest(Callback):
         if self.best_epoch == self.start + self.epoch: self._save('best')
         self._save('last')
     def after_fit(self):
-        if torch.distributed.is_initialized(): torch.distributed.barrier() # the first process has written it (chapter 08)
+        wait() # the first process has written it
         self._load('best')
 
 # %% ../nbs/01_baseline.ipynb #5b24d1fc
