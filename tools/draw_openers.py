@@ -120,6 +120,12 @@ def predict():
     said = [f'<circle cx="548" cy="{31 + 29*i}" r="7" fill="{c}"/>' + text(566, 37 + 29*i, name, 18, anchor='start') for i, (name, c) in enumerate(words)]
     return card(*(picture(24 + 84*i, 52, 74, a, kept=96) for i, a in enumerate(kinds)), arrow(284, 88, 318, 88), box(326, 46, 158, 84, 'two files', 'weights and config'), arrow(492, 88, 528, 88), *said)
 
+def scale():
+    parts = [box(236, 14 + 51*i, 210, 44, f'process {i}', fill='#dfe7f2', stroke='#50709c', size=17) for i in range(3)]
+    lines = [arrow(182, 88, 228, 36 + 51*i) + arrow(454, 36 + 51*i, 510, 88) for i in range(3)]
+    return card(*(picture(26 + 20*i, 30 + 12*i, 92, leaf(seed=3 + i)) for i in range(3)), *parts, *lines,
+                box(520, 44, 216, 88, 'one set of scores', 'the same as from one'))
+
 def toy():
     kinds = ('healthy', 'spot', 'blight', 'rust', 'mildew', 'mosaic')
     return card(*(picture(22 + 122*i, 18, 106, leaf('heartleaf', d, 'lab', .35, seed=12)) + text(75 + 122*i, 154, d, 18) for i, d in enumerate(kinds)))
@@ -141,7 +147,7 @@ def holds():
 
 
 OPENERS = {'00_data': data, '01_baseline': baseline, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '04_evaluation': evaluation, '05_generalise': generalise,
-           '06_explain': explain, '07_predict': predict, 'a1_toy': toy, 'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds}
+           '06_explain': explain, '07_predict': predict, '08_scale': scale, 'a1_toy': toy, 'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds}
 
 if __name__ == '__main__':
     for name in sys.argv[1:] or OPENERS:
