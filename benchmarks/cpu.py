@@ -30,6 +30,8 @@ from plantnb.loaders import LeafPair, draw_pairs, embedding_fetch, leaf_dls, pai
 
 
 N, EPOCHS, SEED = 6252, 10, 0
+HAS_BF16 = bool(fast_math(torch.device('cpu'))._enabled) # what `embed` takes here
+HERE = f'{"bfloat16" if HAS_BF16 else "float32"}, channels_last'
 TARGETS = dict(frozen_vs_article=20, further_epoch=300, vs_siamese_tutorial=10, pass_vs_bare_forward=.85, bf16_vs_f32=1.5, twin_1000_refs=1.05,
                head_linear=1.1, cnn_step=None)
 AT_MOST = 'twin_1000_refs', 'head_linear'
@@ -129,17 +131,16 @@ def pass_vs_bare_forward(b):
     @torch.inference_mode()
     def bare():
         for _ in range(len(m)//bs): b.pooled(x)
-    for name, context in dict(bf16=nullcontext, f32=exact_math).items():
-        with context(): t = by_turns(5 if name == 'bf16' else 2, bare=bare, embed=lambda: embed(b.pooled, b.files(m), bs=bs))
+    for name, context in dict(here=nullcontext, f32=exact_math).items():
+        with context(): t = by_turns(5 if name == 'here' else 2, bare=bare, embed=lambda: embed(b.pooled, b.files(m), bs=bs))
         found[name] = round(t['bare']/t['embed'], 3)
         found[f'images_a_second_{name}'] = round(len(m)/t['embed'], 1)
-    return dict(value=found['bf16'], precision='both sides bfloat16 where the CPU has it; f32: both float32, channels_last', sample=f'{len(m)}, {bs} at once', **found)
+    return dict(value=found['here'], precision=f'both sides {HERE}; f32: both float32, channels_last', sample=f'{len(m)}, {bs} at once', **found)
 
 
 def bf16_vs_f32(b):
     "The body at two precisions in two layouts, and whether the verdicts stay the same."
-    has_it = bool(fast_math(torch.device('cpu'))._enabled)
-    x, m = b.pixels(64 if has_it else 8), sample(b.m, train=240, valid=400) # without it a layer in bfloat16 takes ten times as long
+    x = b.pixels(64 if HAS_BF16 else 8) # without it a layer in bfloat16 takes ten times as long
     layouts = dict(NCHW=(b.plain, x), channels_last=(nn.Sequential(*b.pooled), x.contiguous(memory_format=torch.channels_last)))
     @torch.inference_mode()
     def forward(layout, half):
@@ -149,19 +150,20 @@ def bf16_vs_f32(b):
     sides = {f'{p} {layout}': partial(forward, layout, p == 'bf16') for layout in layouts for p in ('f32', 'bf16')}
     t = by_turns(3, **sides)
     ratio = {k: round(t['f32 NCHW']/v, 2) for k, v in t.items()}
+    found = dict(value=ratio['bf16 channels_last'], precision='bfloat16 beside float32', ratio_to_f32_NCHW=ratio, same_layout=round(t['f32 channels_last']/t['bf16 channels_last'], 2), sample=f'{len(x)} images timed')
+    if not HAS_BF16: return found | dict(no_target='this CPU has neither AVX512-BF16 nor AMX; `embed` stays with float32 here')
+    m = sample(b.m, train=240, valid=400)
     files, y = b.files(m), targets(m)
     fast = embed(b.pooled, files)
     with exact_math(): exact = embed(b.pooled, files)
     with quiet(): model, _ = fit_baseline(b.fast, fast, m, Path(tempfile.mkdtemp()), epochs=5)
     valid = (m.split == 'valid').to_numpy()
     auroc = {k: roc_auc_score(y[valid], evidence(model, z[valid])) for k, z in dict(bf16=fast, f32=exact).items()}
-    return dict(value=ratio['bf16 channels_last'], precision='bfloat16 beside float32', ratio_to_f32_NCHW=ratio, same_layout=round(t['f32 channels_last']/t['bf16 channels_last'], 2),
-                hardware_has_it=has_it, **({} if has_it else dict(no_target='this CPU has neither AVX512-BF16 nor AMX; `embed` stays with float32 here')), auroc={k: round(v, 4) for k, v in auroc.items()},
-                auroc_difference=round(abs(auroc['bf16'] - auroc['f32']), 4), sample=f'{len(x)} images timed, {valid.sum()} judged')
+    return found | dict(auroc={k: round(v, 4) for k, v in auroc.items()}, auroc_difference=round(abs(auroc['bf16'] - auroc['f32']), 4), judged=int(valid.sum()))
 
 
 def pass_seconds(b):
-    "Seconds an image through the body and its decoding: float32 NCHW in batches of 64 as fastai does; as here in float32, and in bfloat16."
+    "Seconds an image through the body and its decoding: float32 NCHW in batches of 64 as fastai does; as here in float32, and as here."
     if not b.seconds:
         files = b.files(sample(b.m, train=64))
         def slowly():
@@ -169,7 +171,7 @@ def pass_seconds(b):
                 b.plain(torch.stack([LeafFiles(files)[k] for k in range(64)])/255)
         def exactly():
             with exact_math(): embed(b.pooled, files)
-        t = by_turns(3, f32_NCHW=slowly, f32=exactly, bf16=lambda: embed(b.pooled, files))
+        t = by_turns(3, f32_NCHW=slowly, f32=exactly, here=lambda: embed(b.pooled, files))
         b.seconds = {k: v/64 for k, v in t.items()}
     return b.seconds
 
@@ -230,13 +232,13 @@ def frozen_vs_article(b):
         twin, _ = fit_twin_resnet(b.fast, z, m, Path(tempfile.mkdtemp()), epochs=twin_epochs)
     accuracy = ((evidence(model, zj) > 0) == targets(judge)).mean()
     article = N*EPOCHS*(slow + slow_pair)
-    ours = N*(t['bf16'] + EPOCHS*(heads['baseline'] + heads['twin']))
+    ours = N*(t['here'] + EPOCHS*(heads['baseline'] + heads['twin']))
     # at equal precision the article's three passes an image and epoch (one for the baseline, two for pairs) cost what ours costs once
     equal = {k: 3*EPOCHS*t[k]/(t[k] + EPOCHS*(heads['baseline'] + heads['twin'])) for k in t}
     noise = 2*np.sqrt(.5*.5/len(judge)*2)
-    return dict(value=round(article/ours, 1), equal_precision={k: round(v, 1) for k, v in equal.items()}, precision='article: float32 NCHW; here: bfloat16 channels_last, heads float32',
+    return dict(value=round(article/ours, 1), equal_precision={k: round(v, 1) for k, v in equal.items()}, precision=f'article: float32, NCHW; here: {HERE}; heads float32',
         seconds=dict(article=round(article), here=round(ours)), milliseconds=dict(article_baseline_image=round(1e3*slow, 2), article_twin_pair=round(1e3*slow_pair, 2),
-        pass_f32_NCHW=round(1e3*t['f32_NCHW'], 2), pass_f32=round(1e3*t['f32'], 2), pass_bf16=round(1e3*t['bf16'], 2), head_baseline=round(1e3*heads['baseline'], 4), head_twin=round(1e3*heads['twin'], 4)),
+        pass_f32_NCHW=round(1e3*t['f32_NCHW'], 2), pass_f32=round(1e3*t['f32'], 2), pass_here=round(1e3*t['here'], 2), head_baseline=round(1e3*heads['baseline'], 4), head_twin=round(1e3*heads['twin'], 4)),
         accuracy=dict(leaves_article=round(float(accuracy_article), 3), leaves_here=round(float(accuracy), 3), pairs_article=round(pairs_article, 3), pairs_article_from_the_store=round(pairs_stored, 3),
         pairs_here=round(pair_accuracy(Twin(twin.path[1], twin.combine), zj, pairs, same), 3), noise=round(float(noise), 3),
         note=f'trained on {int((m.split == "train").sum())} leaves, {EPOCHS} epochs the baseline, {twin_epochs} the twin; judged on {len(judge)} others and {len(pairs)} pairs of them'),
@@ -248,7 +250,7 @@ def further_epoch(b):
     t, heads = pass_seconds(b), head_seconds(b)
     each = lambda k: {name: round(passes*t[k]/heads[name]) for name, passes in dict(baseline=1, twin=2).items()}
     both = lambda k: round(3*t[k]/(heads['baseline'] + heads['twin']))
-    return dict(value=both('bf16'), precision='the body in bfloat16 channels_last on the article\'s side too; heads float32 on both', equal_precision={k: both(k) for k in t},
+    return dict(value=both('here'), precision=f'the body in {HERE} on the article\'s side too; heads float32 on both', equal_precision={k: both(k) for k in t},
                 each={k: each(k) for k in t}, epoch_seconds_here=dict(baseline=round(N*heads['baseline'], 2), twin=round(N*heads['twin'], 2)),
                 scaled=f'the article\'s epoch: seconds of a pass over 64 leaves, times {N} (baseline) and twice {N} (pairs); heads timed at {N} rows')
 
@@ -305,8 +307,8 @@ def vs_siamese_tutorial(b):
         found.append((time.perf_counter() - start, pair_accuracy(Twin(twin.path[1], twin.combine), z, *drawn['valid'])))
     ours, reached = found[-1]
     t = pass_seconds(b)
-    equal = ours - embedding + embedding*t['f32']/t['bf16'] # embedded in float32 instead
-    return dict(value=round(theirs/ours, 1), equal_precision=dict(f32=round(theirs/equal, 1)), until_its_best_epoch=round(to_best/ours, 1), precision='tutorial: float32 NCHW; here: bfloat16 channels_last, embedding included',
+    equal = ours - embedding + embedding*t['f32']/t['here'] # embedded in float32 instead
+    return dict(value=round(theirs/ours, 1), equal_precision=dict(f32=round(theirs/equal, 1)), until_its_best_epoch=round(to_best/ours, 1), precision=f'tutorial: float32, NCHW; here: {HERE}, embedding included',
         seconds=dict(tutorial=round(theirs, 1), here=round(ours, 1), embedding=round(embedding, 1)), accuracy=dict(tutorial=round(wanted, 3), tutorial_by_epoch=[round(h, 3) for h in hits], here=round(reached, 3)), reached=reached >= wanted,
         epochs=dict(tutorial=epochs, here=len(found)), sample=f'{len(rows["train"])} leaves to learn from, {len(drawn["valid"][0])} pairs of {len(rows["valid"])} others to judge', scaled='nothing')
 
@@ -322,7 +324,7 @@ def twin_1000_refs(b):
     t = by_turns(9, baseline=partial(one, plainly), twin=partial(one, twin, refs, labels))
     z = torch.randn(64, 32)
     alone = by_turns(9, compare=lambda: evidence(twin, z, refs, labels))['compare']
-    return dict(value=round(t['twin']/t['baseline'], 3), precision='both bfloat16 in the body, float32 after it', milliseconds={k: round(1e3*v/64, 2) for k, v in t.items()},
+    return dict(value=round(t['twin']/t['baseline'], 3), precision=f'both {HERE} in the body, float32 after it', milliseconds={k: round(1e3*v/64, 2) for k, v in t.items()},
                 comparing_alone=round(1e3*alone/64, 4), ratio_from_comparing_alone=round(1 + alone/t['baseline'], 4), sample=64)
 
 
@@ -357,12 +359,12 @@ def cnn_step(b):
         with context(): siamese.twin_loss(model((x[:32], x[32:])), labels).backward()
     every = EveryPair(twin).train()
     a = torch.rand(1024, 1024)
-    def product(half):
-        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=half): a @ a
-    t = by_turns(5, every=partial(step, every, nullcontext), drawn=partial(step, twin, nullcontext), exact=partial(step, twin, exact_math), f32=partial(product, False), bf16=partial(product, True))
-    flop, peak = 3*2*64*multiplications(twin.path), {k: 2*1024**3/t[k]/1e9 for k in ('f32', 'bf16')}
+    def product(context):
+        with context(), fast_math(torch.device('cpu')): a @ a
+    t = by_turns(5, every=partial(step, every, nullcontext), drawn=partial(step, twin, nullcontext), exact=partial(step, twin, exact_math), f32=partial(product, exact_math), here=partial(product, nullcontext))
+    flop, peak = 3*2*64*multiplications(twin.path), {k: 2*1024**3/t[k]/1e9 for k in ('f32', 'here')}
     rate = lambda k: flop/t[k]/1e9
-    return dict(value=round(rate('drawn')/max(peak.values()), 3), unit='share of the rate of a 1024 x 1024 product', precision='bfloat16 where the CPU has it, channels_last; f32 beside it', gflop_a_step=round(flop/1e9, 1),
+    return dict(value=round(rate('drawn')/peak['here'], 3), unit='share of the rate of a 1024 x 1024 product', precision=f'{HERE}; f32 beside it', gflop_a_step=round(flop/1e9, 1),
                 milliseconds_a_step={k: round(1e3*t[k], 1) for k in ('every', 'drawn', 'exact')}, gflop_a_second=dict(here=round(rate('drawn'), 1), f32=round(rate('exact'), 1)),
                 product_gflop_a_second={k: round(v, 1) for k, v in peak.items()}, share_f32=round(rate('exact')/peak['f32'], 3),
                 pairs_a_second=dict(every_pair=round(2016/t['every']), two_passes_a_pair=round(32/t['drawn'])), sample='random tensors, 32 pairs')

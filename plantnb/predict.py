@@ -28,17 +28,17 @@ def photographs(
     "Every photograph meant by `paths`, once. Folders are walked as `make_manifest` walks them; what is missing, empty or may not be read has an error."
     rows = {}
     for path in map(Path, listify(paths)):
-        for f, error in _photographs(path): rows.setdefault(os.path.realpath(f), (str(f), error))
+        for f, error in _photographs(path): rows.setdefault(os.path.realpath(f), (f, error))
     return pd.DataFrame(rows.values(), columns=['filename', 'error'], dtype=object)
 
 # %% ../nbs/07_predict.ipynb #558e46f9
 def _photographs(path):
     "(file, '') of every photograph that `path` means, (path, error) of what cannot be read."
-    if not os.path.isdir(path): return [(path, '' if os.path.lexists(path) else f'{path}: no such file or folder; check the spelling, and put quotes around a path with spaces')]
+    if not os.path.isdir(path): return [(str(path), '' if os.path.lexists(path) else f'{path}: no such file or folder; check the spelling, and put quotes around a path with spaces')]
     walked = _walk(path)
-    unread = [(f, f'{f}: {reason}') for f, reason in walked if (reason or '').startswith(UNREAD)]
-    found = [(f, '') for f, reason in walked if not reason and f.suffix.lower() in IMAGE_SUFFIXES]
-    return found + unread or [(path, f'{path}: no photograph in this folder; wanted are files such as leaf.jpg or leaf.png')]
+    unread = [(str(path/f), f'{path/f}: {reason}') for f, reason in walked if (reason or '').startswith(UNREAD)]
+    found = [(str(path/f), '') for f, reason in walked if not reason and Path(f).suffix.lower() in IMAGE_SUFFIXES]
+    return found + unread or [(str(path), f'{path}: no photograph in this folder; wanted are files such as leaf.jpg or leaf.png')]
 
 # %% ../nbs/07_predict.ipynb #da9d7ab5
 def _read(path, size, how):
