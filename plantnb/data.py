@@ -632,7 +632,8 @@ def _map_processes(f, items, workers=None, what=None, n=None):
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     kill = True # unless all goes well: nobody waits for what is not wanted any more
     try:
-        done = _shown(Parallel(_workers(workers), return_as='generator', backend='loky')(delayed(f)(i) for i in items), len(items) if n is None else n, what)
+        results = Parallel(_workers(workers), return_as='generator', backend='loky')(delayed(f)(i) for i in items)
+        done = _shown(results, len(items) if n is None else n, what)
         kill = False
         return done
     except TerminatedWorkerError as e:
