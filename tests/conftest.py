@@ -8,6 +8,7 @@ QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '-
 
 TOGETHER = 'test_app', 'test_evaluation', 'test_predict', 'test_run', 'test_site'
 
+@pytest.hookimpl(tryfirst=True) # before pytest-xdist reads the marks; 3.8 and pytest 9.2 do not go together, so settings.ini asks for an older one
 def pytest_collection_modifyitems(items):
     "With `--dist loadgroup`, files whose fixtures take long stay with one worker; all other tests go to whichever worker is free."
     for item in items:

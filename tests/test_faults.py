@@ -32,6 +32,7 @@ def nothing_lost(found):
     if len(found['why']) == found['tried']: pytest.skip(found['why'][0])
 
 @pytest.mark.parametrize('kind, n', [('interrupts', 1), ('prepares', 3), ('parallel', 3), ('disks', 0), ('images', 330), ('tables', 0), ('hostile', 0), ('determinism', 0)])
+@pytest.mark.xdist_group('the run that nobody disturbs') # is made once
 def test_sample(work, kind, n): nothing_lost(soak.tried(kind, n, 1, work))
 
 

@@ -17,8 +17,8 @@ SMALL = dict(epochs=2, pairs=32, seeds=2, protocols=['zero-shot', '2-shot', 'hea
 def leaves(tmp_path_factory):
     "Three species to learn from, two kept unseen."
     root = tmp_path_factory.mktemp('leaves')
-    draw_leaves(root/'train', TRAIN_SPECIES[:3], 24)
-    draw_leaves(root/'test', UNSEEN_SPECIES[:2], 16, 'field')
+    draw_leaves(root/'train', TRAIN_SPECIES[:3], 16)
+    draw_leaves(root/'test', UNSEEN_SPECIES[:2], 12, 'field')
     return root
 
 def start(leaves, out, *args):

@@ -23,7 +23,7 @@ def test_two_processes_score_as_one(tmp_path):
     from plantnb.baseline import _read_part
     from plantnb.data import prepare
     from plantnb.toy import toy_leaves
-    toy = toy_leaves()
+    toy = toy_leaves(n=12)
     manifest = prepare(toy/'train', toy/'test', tmp_path/'prepared')
     train(tmp_path/'prepared', tmp_path/'one', 1)
     said = train(tmp_path/'prepared', tmp_path/'two', 2)
