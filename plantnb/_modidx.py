@@ -124,6 +124,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.data._files': ('data.html#_files', 'plantnb/data.py'),
                               'plantnb.data._find_csv': ('data.html#_find_csv', 'plantnb/data.py'),
                               'plantnb.data._finish': ('data.html#_finish', 'plantnb/data.py'),
+                              'plantnb.data._finished': ('data.html#_finished', 'plantnb/data.py'),
                               'plantnb.data._gather': ('data.html#_gather', 'plantnb/data.py'),
                               'plantnb.data._gone': ('a4_holds.html#_gone', 'plantnb/data.py'),
                               'plantnb.data._header': ('data.html#_header', 'plantnb/data.py'),

@@ -778,8 +778,7 @@ def prepare(
         m = pd.concat([split_manifest(m[m.side == 'train'], out, seed), m[m.side == 'test'].assign(split='test')], ignore_index=True)
         _finish(m, left, out, key)
         del m # it is read again from the disk: never two of it
-        if (done := _prepared(out, key)) is None: raise PlantnbError(f'{out}: files vanished from it meanwhile; run again')
-        return done
+        return _finished(out, key)
 
 # %% ../nbs/00_data.ipynb #41602331
 def _sources(source, side):
@@ -819,6 +818,11 @@ def _finish(m, left, out, key):
         write_csv(d, out/f'{side}_labels.csv')
     write_csv(left[['filename', 'reason', 'side']], out/'skipped.csv')
     write_text(out/'prepared.json', json.dumps(dict(key=key, done=True)))
+
+def _finished(out, key):
+    "What `_finish` wrote, as it is on the disk."
+    if (done := _prepared(out, key)) is None: raise PlantnbError(f'{out}: files vanished from it meanwhile; run again')
+    return done
 
 # %% ../nbs/a4_holds.ipynb #032a74dd
 def check_room(
