@@ -29,8 +29,8 @@ def _mapped(file):
     with open(file, 'rb') as f:
         head = int.from_bytes(f.read(8), 'little')
         of = json.loads(f.read(head))['z']
-    if of['dtype'] != 'F32': raise ValueError(f'holds {of["dtype"]}, not F32')
-    return np.asarray(np.memmap(file, np.float32, 'r', 8 + head + of['data_offsets'][0], tuple(of['shape'])))
+    if of['dtype'] not in ('F32', 'F16'): raise ValueError(f'holds {of["dtype"]}, not F32 or F16')
+    return np.asarray(np.memmap(file, np.float32 if of['dtype'] == 'F32' else np.float16, 'r', 8 + head + of['data_offsets'][0], tuple(of['shape'])))
 
 # %% ../nbs/01_baseline.ipynb #922ae314
 def _read_part(file):
@@ -109,7 +109,7 @@ def _table(rows, keys, folder, most=2**28):
     with tempfile.TemporaryFile(dir=folder) as file:
         for part in chunked(keys, PART): file.write(np.stack([rows[k] for k in part]).tobytes())
         file.flush()
-        return np.asarray(np.memmap(file, np.float32, 'c', shape=(len(keys), len(rows[keys[0]]))))
+        return np.asarray(np.memmap(file, rows[keys[0]].dtype, 'c', shape=(len(keys), len(rows[keys[0]]))))
 
 # %% ../nbs/01_baseline.ipynb #2800f121
 def embed_once(body:Body, # frozen
