@@ -18,8 +18,9 @@ from fastai.basics import Callback, defaults
 from torch.utils.flop_counter import FlopCounterMode
 from plantnb import nets
 from plantnb.baseline import fit_baseline
+from plantnb.cli import quiet_bars
 from plantnb.data import prepare, read_manifest
-from plantnb.nets import default_device, embed, fast_math, make_body, pooled, wait
+from plantnb.nets import default_device, embed, fast_math, images_at_once, make_body, pooled, wait
 from plantnb.scale import in_parts, rank, together, world
 from plantnb.siamese import fit_twin_cnn, pairs_an_epoch
 from plantnb.twin_resnet import fit_twin_resnet
@@ -40,9 +41,9 @@ def seconds(f, n=1):
 
 def peak(device):
     "Arithmetic a second of a product of matrices, in the precision that the networks run in."
-    n = 8192 if device.type == 'cuda' else 1024
-    a = torch.rand(n, n, device=device)
-    with torch.inference_mode(), fast_math(device): return 2*n**3/seconds(lambda: a @ a, 10)
+    n, fast = 8192 if device.type == 'cuda' else 1024, fast_math(device)
+    a = torch.rand(n, n, device=device, dtype=fast.fast_dtype if fast._enabled else torch.float32)
+    with torch.inference_mode(): return 2*n**3/seconds(lambda: a @ a, 10)
 
 
 def arithmetic(f):
@@ -110,12 +111,14 @@ def main():
     parser.add_argument('--random', action='store_true', help='random weights, where the real ones cannot be downloaded: the speed is the same')
     parser.add_argument('--size', type=int, default=256)
     parser.add_argument('--images', type=int, help='to embed; default: as many as there are')
-    parser.add_argument('--bs', type=int, default=256 if torch.cuda.is_available() else 64)
+    parser.add_argument('--bs', type=int, default=images_at_once(default_device()))
     parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--pairs', type=int, help="an epoch of the article's CNN")
     parser.add_argument('--out', type=Path, default=ROOT/'results/gpu.json')
     args = parser.parse_args()
     from keep_results import commit
+    measured = commit()
+    quiet_bars()
     shared = [tempfile.mkdtemp() if rank() == 0 else None]
     with together():
         if world() > 1: torch.distributed.broadcast_object_list(shared)
@@ -123,7 +126,7 @@ def main():
         name = torch.cuda.get_device_name() if torch.cuda.is_available() else f'no GPU: {platform.machine()} CPU'
         if rank(): return
         result = dict(device=name, processes=world(), cores=os.cpu_count(), backbone=args.backbone + (', random weights' if args.random else ''), size=args.size, leaves=n,
-            where='toy leaves' if args.prepared is None else 'prepared leaves', peak_tflop_a_second=round(top/1e12, 3), load=round(os.getloadavg()[0], 1), torch=torch.__version__, commit=commit(),
+            where='toy leaves' if args.prepared is None else 'prepared leaves', peak_tflop_a_second=round(top/1e12, 3), load=round(os.getloadavg()[0], 1), torch=torch.__version__, commit=measured,
             command='python benchmarks/gpu.py ' + ' '.join(a for a in sys.argv[1:] if '/' not in a), rows=json.loads(table.round(4).to_json(orient='records')))
         args.out.write_text(json.dumps(result, indent=1) + '\n')
         print(f'{name}, {world()} process(es), {args.backbone}; {top/1e12:.2f} TFLOP/s in a product of matrices', table.round(3).to_string(index=False, na_rep=''), sep='\n')

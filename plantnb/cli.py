@@ -6,9 +6,9 @@
 __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'ARTICLE', 'FORMATS', 'arg', 'user_errors', 'say',
            'one_line', 'way_out', 'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates', 'cnn_pairs',
            'plan', 'quiet_bars', 'train_article', 'train_model', 'save_model', 'score_model', 'score_left_out',
-           'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'prepare_run', 'run',
-           'article_sources', 'choose_leaves', 'beside_article', 'counted', 'check_asked', 'plantnb_run',
-           'plantnb_fetch', 'plantnb_predict']
+           'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'check_leaves', 'check_same',
+           'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article', 'counted', 'check_asked',
+           'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
 
 # %% ../nbs/a3_cli.ipynb #ffd162a2
 import errno, json, os, sys, time, warnings
@@ -98,7 +98,7 @@ def versions()->dict: # name -> version
     from importlib.metadata import version
     return {name: version(name) for name in ('plantnb', 'torch', 'fastai', 'timm', 'scikit-learn', 'numpy', 'pillow')}
 
-# %% ../nbs/a3_cli.ipynb #a11037b3
+# %% ../nbs/a3_cli.ipynb #c267c12e
 def claim_run(out:Path, # the run folder
               settings:dict, # what the result depends on
              )->None:
@@ -106,9 +106,9 @@ def claim_run(out:Path, # the run folder
     path = out/'config.json'
     if path.exists():
         old = read_json(path)
-        differs = [k for k in settings if old.get(k) != settings[k]]
+        differs = [k for k in {**old, **settings} if k != 'versions' and old.get(k) != settings.get(k)]
         if differs:
-            told = ', '.join(f'{k}: {old.get(k)}, now {settings[k]}' for k in differs)
+            told = ', '.join(f'{k}: {old.get(k)}, now {settings.get(k)}' for k in differs)
             raise PlantnbError(f'{out}: holds a run with other settings ({told}); choose another --out')
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({**settings, 'versions': versions()}, indent=1))
@@ -203,7 +203,7 @@ def train_article(name:str, # baseline, twin_cnn or twin_resnet
     model, _ = twin_resnet.fit_twin_resnet(body, z, manifest, folder, **how)
     with torch.inference_mode(): return model, model.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
 
-# %% ../nbs/a3_cli.ipynb #30af2070
+# %% ../nbs/a3_cli.ipynb #531da84a
 def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_article`; also best
                 tell:callable, # is told each step
                 folder:Path, # gets history.csv and training/
@@ -214,7 +214,7 @@ def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, s
         tell(f'{name}: train {settings["epochs"][name]} epochs')
         model, own = train_article(name, body, z, manifest, out, settings, resume, folder)
         return dict(model=model, z=own, rule=evaluation.fit_rule(model, own, manifest, seed=settings['seed']), shots=None)
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(16, os.cpu_count() or 1)
     steps = {} if settings['tune'] is None else dict(steps=settings['tune'])
     found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell=tell, workers=workers, **steps)
     folder.mkdir(parents=True, exist_ok=True)
@@ -342,13 +342,31 @@ def toy_sources()->tuple: # (train folder, test folder)
     toy = toy_leaves()
     return toy/'train', toy/'test'
 
-# %% ../nbs/a3_cli.ipynb #ce580cbb
+# %% ../nbs/a3_cli.ipynb #0ef6c6bf
+def check_leaves(manifest:pd.DataFrame, settings:dict # from `prepare`; of the run
+                )->None:
+    "Raises `PlantnbError` for what the run asks of its leaves and they have not, before anything is trained."
+    from plantnb import baseline, evaluation
+    baseline.check_labels(manifest)
+    for k in {parse_protocol(p)[0] for p in settings['protocols']} - {0}: evaluation.known_species(manifest[manifest.split == 'test'], k)
+    both = manifest[manifest.split != 'test'].groupby('species').label.nunique() == 2
+    if both.sum() < 2 and (settings['recipe'] == 'best' or 'loso' in settings['protocols']):
+        raise PlantnbError('--recipe best and --protocols loso leave out one training species at a time: two with healthy and diseased leaves are needed')
+
+def check_same(manifest:pd.DataFrame, out:Path # from `prepare`; the run folder
+              )->None:
+    "Raises `PlantnbError` when the models in a run folder were trained on other photographs."
+    kept = out/'manifest.csv'
+    if kept.exists() and kept.read_bytes() != as_csv(manifest).encode():
+        raise PlantnbError(f'{kept}: the photographs have changed since; run without --resume to train on what there is now, or choose another --out')
+
+# %% ../nbs/a3_cli.ipynb #c9850ca6
 def prepare_run(train, test, # folders or CSVs
                 out:Path, settings:dict, body, # the run folder, its settings, the frozen body
+                resume:bool, # go on with what was trained on the same photographs
                 tell:callable, # is told each step
                )->tuple: # (manifest, how many of its leaves have been embedded on the way)
     "The photographs of a run prepared, and the table of them; says what was left out."
-    from plantnb import baseline
     embedded = []
     def finder(files):
         tell(f'embed {len(files)} leaves, to find those that show one leaf twice')
@@ -357,7 +375,8 @@ def prepare_run(train, test, # folders or CSVs
     finder.key = settings['backbone']
     doubtful = settings.get('doubtful', False)
     manifest = prepare(train, test, out, how=settings['how'], seed=settings['seed'], embed=finder, doubtful=doubtful, tell=tell)
-    baseline.check_labels(manifest)
+    check_leaves(manifest, settings)
+    if resume: check_same(manifest, out)
     write_csv(manifest, out/'manifest.csv')
     left_out = len(pd.read_csv(out/'skipped.csv'))
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
@@ -375,12 +394,12 @@ def run(train, test, # folders or CSVs
     body = nets.make_body(settings['backbone']).to(nets.default_device())
     with hold(out, 'plantnb_run', tell): return _run(train, test, out, settings, body, resume, tell)
 
-# %% ../nbs/a3_cli.ipynb #26005b86
+# %% ../nbs/a3_cli.ipynb #a7668564
 def _run(train, test, out, settings, body, resume, tell):
     from plantnb import evaluation, predict
     claim_run(out, settings)
     tell('prepare the photographs')
-    manifest, embedded = prepare_run(train, test, out, settings, body, tell)
+    manifest, embedded = prepare_run(train, test, out, settings, body, resume, tell)
     for step,seconds in plan(manifest, embedded, step_rates(body), settings): tell(f'to come: {step}, about {in_words(seconds)}')
     tell(f'embed with {settings["backbone"]}')
     z = embed_leaves(body, [out/f for f in manifest.filename], out, settings)
@@ -459,15 +478,16 @@ def counted(epochs:int|None, doubtful:bool, seeds:int # as for `plantnb_run`
     asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds}
     return {'epochs': {name: epochs or default for name,default in EPOCHS.items()}, **{k: v for k,v in asked.items() if v}}
 
-# %% ../nbs/a3_cli.ipynb #78ab2cfe
-def check_asked(protocols:list, seeds:int, tune:int|None # as for `plantnb_run`
+# %% ../nbs/a3_cli.ipynb #a7e08a4b
+def check_asked(protocols:list, **numbers # as for `plantnb_run`; None where nothing was asked for
                )->None:
     "Raises `PlantnbError` for what makes no sense, before anything is done."
     for p in protocols: parse_protocol(p)
-    if seeds < 1: raise PlantnbError(f'--seeds {seeds}: at least 1 is needed')
-    if tune is not None and tune < 0: raise PlantnbError(f'--tune {tune}: 0 or more steps are needed')
+    for name,least in dict(seed=0, seeds=1, tune=0, epochs=1, pairs=1).items():
+        value = numbers.get(name)
+        if value is not None and not least <= value <= 4_000_000: raise PlantnbError(f'--{name} {value}: a number from {least} to 4,000,000 is needed')
 
-# %% ../nbs/a3_cli.ipynb #0726dde3
+# %% ../nbs/a3_cli.ipynb #8b78cb40
 @call_parse
 @user_errors
 def plantnb_run(
@@ -490,9 +510,9 @@ def plantnb_run(
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."
-    start, out, protocols = time.time(), Path(out), list(protocols or PROTOCOLS)
+    start, out, protocols = time.time(), Path(out), list(dict.fromkeys(protocols or PROTOCOLS))
     backbone = backbone or ('resnet18' if data else 'efficientnet_lite0')
-    check_asked(protocols, seeds, tune)
+    check_asked(protocols, seed=seed, seeds=seeds, tune=tune, epochs=epochs, pairs=pairs)
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
     settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
         tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, **counted(epochs, doubtful, seeds))
@@ -615,14 +635,15 @@ def _answer(predictor, photos, references, nearest):
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
 
-# %% ../nbs/a3_cli.ipynb #74f2a725
-def _wrong_usage(photos, healthy, diseased, out, csv, app):
+# %% ../nbs/a3_cli.ipynb #ead562e5
+def _wrong_usage(photos, healthy, diseased, nearest, format, out, csv, app):
     "What is wrong with what was asked for, or None."
     if diseased and not healthy: return '--diseased needs --healthy beside it'
-    if out and csv: return '--csv FILE is short for --format csv --out FILE: give one of them'
+    if csv and (out or format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
+    if app and (photos or healthy or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #343d6492
+# %% ../nbs/a3_cli.ipynb #59ee1a76
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -642,7 +663,7 @@ def plantnb_predict(
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     photos = [Path(p) for p in photos or []]
-    if wrong := _wrong_usage(photos, healthy, diseased, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    if wrong := _wrong_usage(photos, healthy, diseased, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
     out = Path(out or csv) if out or csv else None
     format = _out_format(out, 'csv' if csv else format)
     from plantnb.predict import load, serve_app

@@ -661,7 +661,7 @@ def _ready(path, size):
             return True
     except BROKEN: return False
 
-# %% ../nbs/00_data.ipynb #9fd10516
+# %% ../nbs/00_data.ipynb #fb37d47e
 def _stamp(sources, settings):
     "A fingerprint of what goes in: settings, and name, size and time of every file."
     h = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -669,7 +669,8 @@ def _stamp(sources, settings):
         base = _base(source)
         for f in _inputs(source):
             size = _size(f)
-            h.update(f'{f.relative_to(base).as_posix()} {size} {None if size is None else f.stat().st_mtime_ns}\n'.encode(errors='surrogateescape'))
+            name = f.relative_to(base) if f.is_relative_to(base) else f # a CSV may name it from the root
+            h.update(f'{name.as_posix()} {size} {None if size is None else f.stat().st_mtime_ns}\n'.encode(errors='surrogateescape'))
     return h.hexdigest()
 
 # %% ../nbs/00_data.ipynb #4364e685
@@ -738,7 +739,7 @@ def _write_photographs(m, left, out, size, how, workers, tell):
         raise PlantnbError(f'{side}: no photograph could be read; {out/"skipped.csv"} says why')
     return m.reset_index(drop=True), left
 
-# %% ../nbs/00_data.ipynb #fae2bfcc
+# %% ../nbs/00_data.ipynb #c9eeda58
 def _embeddings(m, out, embed):
     "`embed` of the photographs whose names do not tell the leaf, in rows of `m`; None without `embed`."
     rows = [i for i, n in enumerate(m.original) if not parse_shot(n)]
@@ -748,7 +749,11 @@ def _embeddings(m, out, embed):
     full[rows] = z
     return full
 
-# %% ../nbs/00_data.ipynb #26579150
+def _split_sides(m, out, seed):
+    "Photographs to train on, split by leaf; the others are all `test`."
+    return pd.concat([split_manifest(m[m.side == 'train'], out, seed), m[m.side == 'test'].assign(split='test')], ignore_index=True)
+
+# %% ../nbs/00_data.ipynb #047ea3a8
 def prepare(
     train:str|Path|list, # folder(s) or CSV(s) of the species to train on
     test:str|Path|list, # folder(s) or CSV(s) of the species kept unseen
@@ -774,8 +779,7 @@ def prepare(
         _claim(out, key)
         m, left = _gather(train, test, workers, doubtful)
         m, left = _write_photographs(m, left, out, size, how, workers, tell)
-        m = find_leaves(m, out, _embeddings(m, out, embed), workers)
-        m = pd.concat([split_manifest(m[m.side == 'train'], out, seed), m[m.side == 'test'].assign(split='test')], ignore_index=True)
+        m = _split_sides(find_leaves(m, out, _embeddings(m, out, embed), workers), out, seed)
         _finish(m, left, out, key)
         del m # it is read again from the disk: never two of it
         return _finished(out, key)
@@ -879,22 +883,19 @@ def write_text(path:Path, text:str # in UTF-8, line ends as they are
     "A text file, whole or not at all."
     with write_whole(path) as file: file.write_text(text, encoding='utf-8', newline='')
 
-# %% ../nbs/a4_holds.ipynb #e0033862
+# %% ../nbs/a4_holds.ipynb #679375d4
 def as_csv(table:pd.DataFrame, **kwargs # for `to_csv`
           )->str: # without the index
     "A table as CSV that reads back as it was: everything in quotes where a file name holds a carriage return, which Python leaves bare."
-    return table.to_csv(**_plainly(table), **kwargs)
-
-def _plainly(table):
     texts = (v for c in table.select_dtypes(exclude='number') for v in (c, *table[c]))
     bare = any('\r' in v for v in texts if isinstance(v, str))
-    return dict(index=False, lineterminator='\n', quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL)
+    return table.to_csv(index=False, lineterminator='\n', quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL, **kwargs)
 
-# %% ../nbs/a4_holds.ipynb #65190571
+# %% ../nbs/a4_holds.ipynb #9b1fd3a6
 def write_csv(table:pd.DataFrame, path:Path # gets no index
              )->None:
     "A table as CSV, whole or not at all."
-    with write_whole(path) as file: table.to_csv(file, encoding='utf-8', **_plainly(table)) # piece by piece: as one text it would take much memory
+    with write_whole(path) as file: as_csv(table, path_or_buf=file, encoding='utf-8') # piece by piece: as one text it would take much memory
 
 # %% ../nbs/a4_holds.ipynb #9ae9cf16
 def read_json(path:Path, # a file that should hold one object

@@ -235,7 +235,7 @@ def shaped(leaf:np.ndarray, # (size, size, 3) uint8, all leaf
     alpha = outline.getchannel('A')
     return Image.fromarray(np.dstack([leaf, alpha.crop(alpha.getbbox()).resize(leaf.shape[1::-1], Image.BILINEAR)]))
 
-# %% ../nbs/05_generalise.ipynb #3c26263a
+# %% ../nbs/05_generalise.ipynb #79078ecc
 class LeafPool:
     "Cut-out leaves by (species, label), at most `each` of a cell: the neighbours and the litter of `composite`."
     def __init__(self, files:list, manifest:pd.DataFrame, each:int=24, seed:int=0, size:int=256, how:str='crop'):
@@ -259,12 +259,12 @@ class LeafPool:
         "A leaf of either label alike, whatever its species."
         leaves = self.labels[LABELS[rng.integers(2)]] or sum(self.labels.values(), [])
         return leaves[rng.integers(len(leaves))]
-    def like(self, species, label):
-        "Draws leaves of one cell."
-        leaves = self.cells[species, label]
+    def like(self, species, label, leaf=None):
+        "Draws leaves of one cell, or gives `leaf` where none of the cell could be cut out."
+        leaves = self.cells.get((species, label)) or [leaf]
         return lambda rng: leaves[rng.integers(len(leaves))]
 
-# %% ../nbs/05_generalise.ipynb #7994e19c
+# %% ../nbs/05_generalise.ipynb #136f03ed
 VERSION = 2 # of the drawing: part of a store's name
 
 class Composites(torch.utils.data.Dataset):
@@ -278,7 +278,9 @@ class Composites(torch.utils.data.Dataset):
         photograph = load_leaf(self.files[i], self.size, self.how)
         leaf = self.pool.cut(rng, photograph)
         if leaf is None: picture = relight(rng, photograph)
-        else: picture = composite(rng, leaf, self.grounds, self.pool.any, self.pool.like(*self.cells[i]), self.size)
+        else:
+            same = self.pool.like(*self.cells[i], leaf)
+            picture = composite(rng, leaf, self.grounds, self.pool.any if self.pool.cells else same, same, self.size)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 # %% ../nbs/05_generalise.ipynb #e49eb5b7

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LeafLabel', 'leaf_block', 'leaf_dls', 'draw_pairs', 'augment', 'LeafPair', 'PairTransform', 'photo_fetch', 'embedding_fetch', 'same_label', 'PairLoader', 'pair_dls']
 
-# %% ../nbs/000_loaders.ipynb #c50c6b93
+# %% ../nbs/000_loaders.ipynb #eecb2e86
 import numpy as np, pandas as pd, torch, matplotlib.pyplot as plt
 from pathlib import Path
 from PIL import Image
@@ -14,6 +14,7 @@ from fastai.vision.all import *
 from torch import Tensor
 
 from .data import *
+from .nets import *
 
 # %% ../nbs/00_data.ipynb #053153c8
 class LeafLabel(DisplayedTransform):
@@ -170,7 +171,7 @@ class PairLoader(TfmdDL):
             ax.set_title(title, color=color, fontsize=9)
         fig.tight_layout()
 
-# %% ../nbs/02_siamese.ipynb #99196273
+# %% ../nbs/02_siamese.ipynb #7550eb68
 def pair_dls(manifest:pd.DataFrame, # `split`, `label`, `species`, `leaf`
              fetch, valid_fetch=None, # how a row becomes a tensor; see `photo_fetch`, `embedding_fetch`
              n:int=None, # training pairs an epoch; default: as many as there are training leaves
@@ -183,7 +184,7 @@ def pair_dls(manifest:pd.DataFrame, # `split`, `label`, `species`, `leaf`
     def loader(split, n, fetch, seed):
         rows = np.flatnonzero(manifest.split == split)
         pairs = PairTransform(manifest.iloc[rows], lambda row, key: fetch(rows[row], key), n or len(rows), seed)
-        dl = PairLoader(TfmdLists(range(pairs.n), pairs), bs=bs, num_workers=workers, device=device)
+        dl = PairLoader(TfmdLists(range(pairs.n), pairs), bs=bs, num_workers=workers, device=device or default_device())
         dl.pairs, dl.many = pairs, getattr(fetch, 'many', False)
         return dl
     return DataLoaders(loader('train', n, fetch, seed), loader('valid', n_valid, valid_fetch or fetch, seed + 1))

@@ -145,16 +145,21 @@ def share_interval(
     low, high = binomtest(int(k), int(n)).proportion_ci(level, method='wilson')
     return float(low), float(high)
 
-# %% ../nbs/07_predict.ipynb #6a052b72
+# %% ../nbs/07_predict.ipynb #c17b8996
+def _below(f, folder):
+    "The path of a photograph within a folder, as it is named, or else as its links lead; None where it is not in it."
+    for at in (os.path.abspath, os.path.realpath):
+        if Path(at(f)).is_relative_to(at(folder)): return Path(at(f)).relative_to(at(folder))
+
+# %% ../nbs/07_predict.ipynb #0e70d15f
 def folder_summary(
     answers:pd.DataFrame, # from `predict`
     folders:list, # folders that were asked for, or one of them
 )->pd.DataFrame: # folder; healthy, diseased, unsure, no_leaf, failed: counts; share diseased of those with a verdict, low, high: its 95 % interval
     "A row a folder, over all the photographs below it; what got no verdict is counted, and has no part in the share."
-    rows = []
-    parents = [() if os.path.isdir(f) else Path(os.path.realpath(f)).parents for f in answers.filename]
+    rows, photographs = [], answers[[not os.path.isdir(f) for f in answers.filename]]
     for folder in map(Path, listify(folders)):
-        inside = answers[[Path(os.path.realpath(folder)) in above for above in parents]]
+        inside = photographs[[_below(f, folder) is not None for f in photographs.filename]]
         n = {what.replace(' ', '_'): int((inside.decision == what).sum()) for what in (*LABELS, 'unsure', 'no leaf')}
         known = n['healthy'] + n['diseased']
         low, high = share_interval(n['diseased'], known)
@@ -162,27 +167,27 @@ def folder_summary(
         rows.append(dict(folder=str(folder), **n))
     return pd.DataFrame(rows, columns=['folder', *LABELS, 'unsure', 'no_leaf', 'failed', 'share', 'low', 'high'])
 
-# %% ../nbs/07_predict.ipynb #425617fe
+# %% ../nbs/07_predict.ipynb #6cb80ddc
 def tree_labels(
     files:list, # photographs
     folder:Path, # they lie below it, in <species>/<healthy or disease>, <species>___<disease>, or <healthy or disease>
 )->pd.DataFrame: # a row a file: species, label; None where the folders do not say
     "Species and label of each file from the folders above it."
-    parts = [Path(os.path.realpath(f)).relative_to(os.path.realpath(folder)).parts[:-1] for f in files]
+    parts = [_below(f, folder).parts[:-1] for f in files]
     one = lambda p: (Path(folder).name, read_label(p[0])[0]) if len(p) == 1 and '___' not in p[0] else parse_path(p)[:2]
     try: t = pd.DataFrame([one(p) for p in parts], columns=['species', 'label'])
     except PlantnbError: return None
     return t if set(t.label) == set(LABELS) else None
 
-# %% ../nbs/07_predict.ipynb #5276b5ad
+# %% ../nbs/07_predict.ipynb #67a1dffe
 def tree_metrics(
     answers:pd.DataFrame, # from `predict`
     folder:Path, # that was asked for
 )->dict: # auroc, balanced_accuracy (of those with a verdict), answered (their share): means over species; leaves. None where labels are not known
     "How right the answers below a labelled folder are."
     from sklearn.metrics import roc_auc_score
-    root, ok = Path(os.path.realpath(folder)), answers[answers.score.notna()]
-    ok = ok[[root in Path(os.path.realpath(f)).parents for f in ok.filename]]
+    ok = answers[answers.score.notna()]
+    ok = ok[[_below(f, folder) is not None for f in ok.filename]]
     truth = tree_labels(ok.filename, folder) if len(ok) else None
     if truth is None: return None
     t = truth.assign(score=ok.score.values, decision=ok.decision.values)

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['twin_loss', 'fit_twin', 'pairs_an_epoch', 'fit_twin_cnn']
 
-# %% ../nbs/02_siamese.ipynb #4ce43f81
-import os
+# %% ../nbs/02_siamese.ipynb #8a77d9fb
 import pandas as pd, torch
 import torch.nn.functional as F
 from pathlib import Path
@@ -54,7 +53,7 @@ def pairs_an_epoch(manifest:pd.DataFrame # needs `split`
     "Training pairs an epoch for a path that learns from nothing."
     return max(1000, int((manifest.split == 'train').sum()))
 
-# %% ../nbs/02_siamese.ipynb #891b3e22
+# %% ../nbs/02_siamese.ipynb #88258367
 def fit_twin_cnn(manifest:pd.DataFrame, # `split`, `label`, `species`, `leaf`, `filename`
                  root:Path, # the manifest's folder
                  folder:Path, # gets history.csv and training/
@@ -68,7 +67,6 @@ def fit_twin_cnn(manifest:pd.DataFrame, # `split`, `label`, `species`, `leaf`, `
     set_seed(seed, reproducible=True)
     device = default_device()
     twin = Twin(article_cnn(), make_combine(combine)).to(device)
-    workers = min(8, os.cpu_count()) if device.type == 'cuda' else 0
     fetches = [photo_fetch(manifest, root, augmented) for augmented in (True, False)]
-    dls = pair_dls(manifest, *fetches, n or pairs_an_epoch(manifest), seed=seed, workers=workers, device=device)
+    dls = pair_dls(manifest, *fetches, n or pairs_an_epoch(manifest), seed=seed, workers=fetchers(device), device=device)
     return twin, fit_twin(twin, dls, folder, epochs, every_pair, resume=resume)

@@ -163,6 +163,7 @@ def test_command_formats_and_out(field, capsys, monkeypatch):
     ([], 2, 'photos'), (['--model', 'models/baseline'], 2, 'photos'), (['one.jpg', '--csv', 'a.csv', '--out', 'b.csv'], 2, '--csv'),
     (['--model', 'models/baseline', '--sensitivity', '0.9', 'x.jpg'], 1, 'does not know the price'), (['--model', 'models/baseline', '--format', 'xml', 'x.jpg'], 2, 'xml'),
     (['--model', 'models/baseline', '--diseased', 'empty', 'x.jpg'], 2, '--healthy'),
+    (['--csv', 'a.csv', '--format', 'json', 'x.jpg'], 2, '--csv'), (['--app', 'x.jpg'], 2, '--app'),
     (['--model', 'models/baseline', '--out', 'empty', 'x.jpg'], 1, 'is a folder')])
 def test_command_wrong_usage(field, args, code, says):
     ran = command(field, *args)

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def commit():
-    "The commit of the working tree, and whether it had changes on top."
+    "The commit of the working tree, and whether it had changes on top; unknown in a copy without its history."
+    if not (ROOT/'.git').exists(): return 'unknown'
     git = lambda *args: subprocess.run(['git', '-C', ROOT, *args], capture_output=True, text=True, check=True).stdout.strip()
     return git('rev-parse', '--short', 'HEAD') + (' and uncommitted changes' if git('status', '--porcelain', '--', 'plantnb') else '')
 

@@ -10,7 +10,7 @@ RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, whos
 the ingredients an empty folder does as well, in which the leaves are prepared. These are measured on at most 100 leaves of every species and label, which
 a seed draws, as it draws their grounds and the batches of the fine-tuning. All that is computed is kept in RUN: started again, it goes on where it was.
 """
-import argparse, sys
+import argparse, os, sys
 import numpy as np, pandas as pd, torch
 from copy import deepcopy
 from functools import partial
@@ -29,9 +29,9 @@ from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sh
 from plantnb.evaluation import draw_shots, leaf_names
 from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, composite, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits,
                                 loso_table, relight, some_of_each, trunk_views)
-from plantnb.nets import StagePool, embed_dataset, evidence, make_body
+from plantnb.nets import StagePool, default_device, embed_dataset, evidence, make_body
 
-EACH = 100 # leaves of a cell
+EACH, WORKERS = 100, min(16, os.cpu_count()) # leaves of a cell, processes that draw
 say = partial(print, flush=True)
 JUDGED = 'as photographed', 'judge'
 
@@ -74,7 +74,7 @@ class Changed(torch.utils.data.Dataset):
         picture = self.change(rng, photograph, alpha)
         if cut and self.laid:
             leaf = Image.fromarray(np.dstack([picture, np.uint8(alpha*255 + .5)]))
-            picture = composite(rng, leaf, GROUNDS['train'], self.pool.any, self.pool.like(*self.cells[i]), 256)
+            picture = composite(rng, leaf, GROUNDS['train'], self.pool.any, self.pool.like(*self.cells[i], leaf), 256)
         elif self.laid: picture = relight(rng, picture)
         return torch.tensor(np.asarray(picture)).permute(2, 0, 1)
 
@@ -90,12 +90,12 @@ class Mirrored(torch.nn.Module):
 def shown(body, features, lab, files, store, seed, families=GROUNDS):
     "Embeddings of the leaves as photographed and on other grounds."
     return {'as photographed': embed_once(body, files, store, features=features),
-            **{family: embed_composites(body, files, lab, family, store, features, seed, workers=2) for family in families}}
+            **{family: embed_composites(body, files, lab, family, store, features, seed, workers=WORKERS) for family in families}}
 
 def changed(features, lab, files, pool, store, seed, change, label):
     "The same of leaves that are changed, on their own ground and on those to train on."
     for laid in (False, True):
-        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, pool, change, label, laid, seed), rows), workers=2)
+        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, pool, change, label, laid, seed), rows), workers=WORKERS)
         yield stored(store/f'{change.__name__}-{laid}-{seed}{features.tag}.safetensors', [sha256_of(f) for f in files], compute)
 
 
@@ -131,9 +131,9 @@ class Bench:
         self.files = [run/f for f in self.lab.filename]
     def raw(self, name):
         "{view: the features of a body}, and what they are made of: raw summaries and their sizes."
-        body = make_body(name)
+        body = make_body(name).to(default_device())
         features = RawStages(body)
-        with torch.no_grad(): sizes = [p.shape[1] for p in features.summaries(features.maps(torch.zeros(1, 3, 64, 64)))]
+        with torch.no_grad(): sizes = [p.shape[1] for p in features.summaries(features.maps(torch.zeros(1, 3, 64, 64, device=body.mean.device)))]
         raw = shown(body, features, self.lab, self.files, self.store, self.seed)
         return {view: prepared(z, sizes, ALL, True, True) for view,z in raw.items()}, raw, sizes, features
     def heads(self, views, train=BOTH, penalty=.5, more=()):
@@ -161,8 +161,8 @@ class Bench:
         yield 'the features of both bodies', self.heads({view: np.hstack([z, other[view]]) for view,z in views.items()})
     def tuned(self):
         "(way, scores) of ways whose body learns; all from the same models."
-        body = make_body()
-        views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=2)
+        body = make_body().to(default_device())
+        views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=WORKERS)
         plain = learner(body, views, self.lab, self.files, self.store, steps=0, seed=self.seed)
         tuned = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say)
         unmixed = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say, mix=0.)
@@ -212,9 +212,9 @@ def strengths(left_out, lab, draws=8):
 
 def pulled(run, m):
     "A row a species, view, k and strength: means over draws."
-    body, lab = make_body(), some_of_each(m)
+    body, lab = make_body().to(default_device()), some_of_each(m)
     files = [run/f for f in lab.filename]
-    views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=2)
+    views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=WORKERS)
     left_out, _ = judged_left_out(lab, views, learner(body, views, lab, files, run/'embeddings', tell=say))
     table = pd.DataFrame(strengths(left_out, lab))
     say(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string())
@@ -226,17 +226,20 @@ def main():
     parser.add_argument('run', type=Path)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--strength', action='store_true', help='of the pull by few leaves, instead of the ingredients')
+    parser.add_argument('--out', type=Path, default=ROOT/'results')
     args = parser.parse_args()
     if (args.run/'manifest.csv').exists(): m = read_manifest(args.run/'manifest.csv')
     else: m = prepare(rehearsal_leaves()/'plantvillage', rehearsal_leaves()/'field', args.run)
-    said = dict(data='rehearsal leaves, efficientnet_lite0', commit=commit())
-    if args.strength: pulled(args.run, m).round(4).assign(**said).to_csv(ROOT/'results/strength.csv', index=False); return
-    table = ROOT/'results/ablation.csv'
+    said = dict(data='rehearsal leaves', device=torch.cuda.get_device_name() if torch.cuda.is_available() else f'{os.cpu_count()} CPU cores', commit=commit())
+    if args.strength:
+        pulled(args.run, m).round(4).assign(**said).to_csv(args.out/'strength.csv', index=False)
+        return
     for seed in args.seeds:
-        kept = pd.read_csv(table) if table.exists() else pd.DataFrame(dict(seed=[]))
-        kept = kept[kept.seed != seed] if 'seed' in kept else kept.iloc[:0] # of an earlier kind, without seeds
-        found = pd.concat(ablation(args.run, m, seed)).round(4).assign(**said)
-        pd.concat([kept, found]).sort_values('seed', kind='stable').to_csv(table, index=False)
+        table = pd.read_csv(args.out/'ablation.csv') if (args.out/'ablation.csv').exists() else pd.DataFrame(dict(seed=[]))
+        table = table[table.seed != seed]
+        for found in ablation(args.run, m, seed): # kept one by one
+            table = pd.concat([table, found.round(4).assign(**said)])
+            table.sort_values('seed', kind='stable').to_csv(args.out/'ablation.csv', index=False)
 
 
 if __name__ == '__main__': main()
