@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['GROUNDS', 'VERSION', 'EACH', 'LOSSES', 'otsu', 'opponent', 'border', 'off_ground', 'leaf_mask', 'fills_picture', 'cut_out', 'relight', 'composite', 'shaped', 'LeafPool', 'Composites', 'embed_composites', 'fit_head', 'logits', 'leave_one_out', 'leave_one_out_heads', 'loso_table', 'sign_test', 'Trunk', 'End', 'mix_styles', 'Scaled', 'fine_tune', 'with_head', 'rule_left_out', 'left_out_scores', 'rule_for_shots', 'some_of_each', 'fit_tuned', 'learner', 'trunk_views', 'judged_left_out', 'fit_best', 'cells', 'cell_pairs', 'label_pairs', 'CellTriplets', 'Unit', 'Cosine', 'fit_metric_head', 'species_known', 'erase_leaf', 'swap_ground', 'Bare', 'nearer_to_leaves', 'fit_guard', 'fit_gallery', 'fit_companions']
 
-# %% ../nbs/05_generalise.ipynb #59153b55
+# %% ../nbs/05_generalise.ipynb #a8511600
 import hashlib, itertools
 import numpy as np, pandas as pd, torch
 from copy import copy, deepcopy
 from functools import cache
+from inspect import signature
 
 from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
@@ -431,12 +432,12 @@ class Scaled(nn.Module):
         head.bias.copy_(self.bias)
         return head
 
-# %% ../nbs/05_generalise.ipynb #213e6720
+# %% ../nbs/05_generalise.ipynb #9cfa23b3
 def fine_tune(body:Body, # frozen; not changed
               views:list, # (n, ...) float16 from its `Trunk`, of the same leaves, one for each way they are shown
               manifest:pd.DataFrame, # n rows: `species`, `label`
               steps:int=120, bs:int=64, lr:float=5e-4, # how often, with how many pictures, and how far at most
-              mix:float=.5, # share of batches whose styles are mixed
+              mix:float=0., # share of batches whose styles are mixed
               seed:int=0, # of chance
              )->tuple: # a frozen copy of the body whose last layers have learned from leaves, and its head; the body itself where `steps` is 0 or its layers are not known
     "Last layers and head trained together, by AdamW with a rate that rises to `lr` and falls to nothing."
@@ -538,19 +539,19 @@ def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showin
     if keep: save_tensors({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, keep)
     return best
 
-# %% ../nbs/05_generalise.ipynb #852f2dfc
+# %% ../nbs/05_generalise.ipynb #64b4ee41
 def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 'as photographed' and 'train' are learned from
             lab:pd.DataFrame, files:list, # a row and a photograph a leaf
             store:Path, steps:int=120, seed:int=0, tell:callable=noop, # see `fit_best`
             **kwargs # for `fine_tune`
            )->callable: # row numbers -> a `Best` that learned from them
     "What `leave_one_out` calls to learn."
-    shown = [sha256_of(f) for f in files]
+    shown, usual = [sha256_of(f) for f in files], {k: p.default for k,p in signature(fine_tune).parameters.items() if p.default is not p.empty}
     def learn(rows):
         left = set(lab.species) - set(lab.species[rows])
         tell(f'best: fine-tune without {left.pop()}' if left else 'best: fine-tune with all species')
         learned = [(shown[i], lab.species[i], lab.label[i]) for i in rows]
-        told = repr((VERSION, body_key(body), steps, seed, learned, [*views], *kwargs.items()))
+        told = repr((VERSION, body_key(body), learned, [*views], sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())))
         keep = Path(store)/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
         known = [views[view][rows] for view in ('as photographed', 'train')]
         return fit_tuned(body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)

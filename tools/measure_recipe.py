@@ -165,14 +165,14 @@ class Bench:
         views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=WORKERS)
         plain = learner(body, views, self.lab, self.files, self.store, steps=0, seed=self.seed)
         tuned = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say)
-        unmixed = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say, mix=0.)
+        mixed = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say, mix=.5)
         mirrored = shown(body, Mirrored(Trunk(body)), self.lab, self.files, self.store, self.seed, ('judge',))
         ways = { # what has learned, and what it is shown
             'fine-tuned: the recipe': (lambda rows: [tuned(rows)], [views]),
-            'fine-tuned, no styles mixed': (lambda rows: [unmixed(rows)], [views]),
-            'fine-tuned, asked about the mirror image too': (lambda rows: [tuned(rows)], [views, mirrored]),
-            'fine-tuned, weights halfway to the frozen ones': (lambda rows: [between(plain(rows), tuned(rows))], [views]),
-            'fine-tuned, its logit averaged with the frozen one': (lambda rows: [plain(rows), tuned(rows)], [views])}
+            'fine-tuned, styles mixed': (lambda rows: [mixed(rows)], [views]),
+            'styles mixed, asked about the mirror image too': (lambda rows: [mixed(rows)], [views, mirrored]),
+            'styles mixed, weights halfway to the frozen ones': (lambda rows: [between(plain(rows), mixed(rows))], [views]),
+            'styles mixed, its logit averaged with the frozen one': (lambda rows: [plain(rows), mixed(rows)], [views])}
         for way,(learn, sides) in ways.items():
             def score(models, rows):
                 ends = [(best, End(best.features.body)) for best in models]
