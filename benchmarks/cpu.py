@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # a thread that waits leaves the core to others
 
+os.environ['CUDA_VISIBLE_DEVICES'] = '' # both sides of every ratio are the CPU's
 import numpy as np, pandas as pd, torch
 from torch import nn
 from sklearn.metrics import roc_auc_score
@@ -163,7 +164,7 @@ def bf16_vs_f32(b):
 
 
 def pass_seconds(b):
-    "Seconds an image through the body and its decoding: float32 NCHW in batches of 64 as fastai does; as here in float32, and as here."
+    "Seconds an image through the body and its decoding, in three ways: as fastai does (float32, NCHW, batches of 64), as we do but in float32, and as we do."
     if not b.seconds:
         files = b.files(sample(b.m, train=64))
         def slowly():
@@ -400,7 +401,7 @@ def main():
         target = None if 'no_target' in found else TARGETS[name]
         met = None if target is None else bool(found['value'] <= target if name in AT_MOST else found['value'] >= target)
         keep['results'][name] = dict(what=SECTIONS[name].__doc__, target=target, met=met, **found, took=round(time.time() - began), load=round(os.getloadavg()[0], 1), run=run)
-        print(found.get('no_target', ''), end='\n' if 'no_target' in found else '')
+        if 'no_target' in found: print(found['no_target'])
         print(f"{name:22} {found['value']:>8} {'' if target is None else ('at most ' if name in AT_MOST else 'at least ') + str(target):14} {'' if met is None else 'met' if met else 'MISSED'}"
               f"  ({time.time() - began:.0f} s)", flush=True)
         keep['minutes'] = round((time.time() - start)/60, 1)

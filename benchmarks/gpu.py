@@ -81,6 +81,11 @@ def trained(name, fit, images, flop, top):
                 best_epoch=best, auroc=history.auroc[best])
 
 
+def asked(argv):
+    "What was asked for, but for where the result goes and where the leaves are."
+    return [a for before,a in zip(['', *argv], argv) if '--out' not in (before, a) and '/' not in a]
+
+
 def measure(args, work):
     device, top = default_device(), None
     manifest, root = leaves(args.prepared, work)
@@ -127,7 +132,7 @@ def main():
         if rank(): return
         result = dict(device=name, processes=world(), cores=os.cpu_count(), backbone=args.backbone + (', random weights' if args.random else ''), size=args.size, leaves=n,
             where='toy leaves' if args.prepared is None else 'prepared leaves', peak_tflop_a_second=round(top/1e12, 3), load=round(os.getloadavg()[0], 1), torch=torch.__version__, commit=measured,
-            command='python benchmarks/gpu.py ' + ' '.join(a for a in sys.argv[1:] if '/' not in a), rows=json.loads(table.round(4).to_json(orient='records')))
+            command=' '.join(['python benchmarks/gpu.py', *asked(sys.argv[1:])]), rows=json.loads(table.round(4).to_json(orient='records')))
         args.out.write_text(json.dumps(result, indent=1) + '\n')
         print(f'{name}, {world()} process(es), {args.backbone}; {top/1e12:.2f} TFLOP/s in a product of matrices', table.round(3).to_string(index=False, na_rep=''), sep='\n')
 

@@ -169,7 +169,7 @@ def embed(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
     "Embeddings of photographs; raises `PlantnbError` that names the file which is no image."
     return embed_dataset(path, LeafFiles(files, size, how), bs, progress=progress)
 
-# %% ../nbs/01_baseline.ipynb #3b1f0642
+# %% ../nbs/01_baseline.ipynb #8dddaef3
 @torch.inference_mode()
 def embed_dataset(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
                   pictures:torch.utils.data.Dataset, # uint8 (3, size, size) each
@@ -184,9 +184,13 @@ def embed_dataset(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
     was_training = path.training
     path.eval()
     floats = lambda x: (x.to(device, non_blocking=True)/255).contiguous(memory_format=torch.channels_last)
-    z = [path(floats(x)) for x in (progress(loader) if progress else loader)] # on a GPU nothing waits: the next batch travels meanwhile
+    z, done = None, 0
+    for x in progress(loader) if progress else loader: # on a GPU nothing waits: the next batch travels meanwhile
+        part = path(floats(x))
+        if z is None: z = part.new_empty(len(pictures), part.shape[1]) # at once: small tensors that stay between large ones that go would tear the memory to pieces
+        z[done:(done := done + len(x))] = part
     path.train(was_training)
-    return _finite(torch.cat(z).cpu().numpy(), pictures)
+    return _finite(z.cpu().numpy(), pictures)
 
 # %% ../nbs/01_baseline.ipynb #0dcf3fbd
 def _finite(z, pictures):
