@@ -342,13 +342,13 @@ def toy_sources()->tuple: # (train folder, test folder)
     toy = toy_leaves()
     return toy/'train', toy/'test'
 
-# %% ../nbs/a3_cli.ipynb #0ef6c6bf
+# %% ../nbs/a3_cli.ipynb #68686a13
 def check_leaves(manifest:pd.DataFrame, settings:dict # from `prepare`; of the run
                 )->None:
     "Raises `PlantnbError` for what the run asks of its leaves and they have not, before anything is trained."
     from plantnb import baseline, evaluation
     baseline.check_labels(manifest)
-    for k in {parse_protocol(p)[0] for p in settings['protocols']} - {0}: evaluation.known_species(manifest[manifest.split == 'test'], k)
+    for k in {parse_protocol(p)[0] for p in settings['protocols']} - {0}: evaluation._known_species(manifest[manifest.split == 'test'], k)
     both = manifest[manifest.split != 'test'].groupby('species').label.nunique() == 2
     if both.sum() < 2 and (settings['recipe'] == 'best' or 'loso' in settings['protocols']):
         raise PlantnbError('--recipe best and --protocols loso leave out one training species at a time: two with healthy and diseased leaves are needed')

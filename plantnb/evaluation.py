@@ -7,9 +7,9 @@ __all__ = ['SCORES', 'REFERENCES', 'METRICS', 'INFLATED', 'ENOUGH', 'SAME_QUERIE
            'MEANS', 'GROUP_MEANS', 'leaf_names', 'one_a_leaf', 'draw_references', 'best_threshold', 'calibrate',
            'unsure_band', 'coverage_curve', 'trade', 'verdict_rule', 'is_twin', 'species_auroc', 'choose_references',
            'fit_rule', 'score_rows', 'verdicts', 'reference_rows', 'zero_shot', 'reference_pool', 'draw_shots', 'adapt',
-           'known_species', 'k_shot', 'resample', 'ranked_metrics', 'decided_metrics', 'species_metrics', 'interval',
-           'group_metrics', 'evaluate', 'pairs_from_leaves', 'leaves_from_pairs', 'pair_accuracy', 'pair_metrics',
-           'said', 'metrics_table', 'species_table', 'answered_table', 'pick_scores', 'plot_roc', 'reliability',
+           'k_shot', 'resample', 'ranked_metrics', 'decided_metrics', 'species_metrics', 'interval', 'group_metrics',
+           'evaluate', 'pairs_from_leaves', 'leaves_from_pairs', 'pair_accuracy', 'pair_metrics', 'said',
+           'metrics_table', 'species_table', 'answered_table', 'pick_scores', 'plot_roc', 'reliability',
            'plot_reliability', 'plot_species', 'worst_mistakes', 'plot_mistakes', 'history_figure', 'read_run',
            'headline', 'write_report']
 
@@ -376,8 +376,8 @@ def _shots_on_valid(model, z, m, k, labels, train, rule, seed, draws):
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
     return calibrate(d.e, d.y, d.species) if d.y.nunique()==2 else dict(scale=rule['scale'], bias=0., threshold=.5)
 
-# %% ../nbs/04_evaluation.ipynb #669f1357
-def known_species(test, k):
+# %% ../nbs/04_evaluation.ipynb #c38c3811
+def _known_species(test, k):
     "Raise when a test species has no name"
     n = (test.species=='unknown').sum()
     if n: raise PlantnbError(f'{k}-shot needs species: {n} test images have species unknown; add a column species to the CSV')
@@ -387,7 +387,7 @@ def _rule_train(z, m, rule):
     refs = np.array(rule['references'], int)
     return z[refs],_labels(m)[refs],z[(m.split=='train').values]
 
-# %% ../nbs/04_evaluation.ipynb #200c7d62
+# %% ../nbs/04_evaluation.ipynb #6558692a
 def k_shot(
     model, # a baseline or a twin
     z:np.ndarray, # (N, d) embeddings, a row a manifest row
@@ -401,7 +401,7 @@ def k_shot(
     calibrated:callable=None, # (k, labels) -> scale, bias, threshold; default: fitted on `valid`
 )->tuple: # scores rows of the queries of split `test`, references rows
     "P(diseased) with k leaves a label of the query's species; those lacking a label are left out. PlantnbError for unknown species."
-    m = manifest.reset_index(drop=True); y,test = _labels(m),m[m.split=='test']; known_species(test, k)
+    m = manifest.reset_index(drop=True); y,test = _labels(m),m[m.split=='test']; _known_species(test, k)
     labels,prefix = (('healthy',),'healthy-') if healthy_only else (LABELS,'')
     train,seen = _rule_train(z, m, rule),m.species[m.split=='train'].unique()
     cal = calibrated(k, labels) if calibrated else _shots_on_valid(model, z, m, k, labels, train, rule, seed, draws)

@@ -539,14 +539,15 @@ def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showin
     if keep: save_tensors({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, keep)
     return best
 
-# %% ../nbs/05_generalise.ipynb #64b4ee41
+# %% ../nbs/05_generalise.ipynb #980b2676
 def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 'as photographed' and 'train' are learned from
             lab:pd.DataFrame, files:list, # a row and a photograph a leaf
             store:Path, steps:int=120, seed:int=0, tell:callable=noop, # see `fit_best`
             **kwargs # for `fine_tune`
            )->callable: # row numbers -> a `Best` that learned from them
     "What `leave_one_out` calls to learn."
-    shown, usual = [sha256_of(f) for f in files], {k: p.default for k,p in signature(fine_tune).parameters.items() if p.default is not p.empty}
+    shown = [sha256_of(f) for f in files]
+    usual = {k: p.default for k,p in signature(fine_tune).parameters.items() if p.default is not p.empty}
     def learn(rows):
         left = set(lab.species) - set(lab.species[rows])
         tell(f'best: fine-tune without {left.pop()}' if left else 'best: fine-tune with all species')
