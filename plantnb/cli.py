@@ -203,20 +203,19 @@ def train_article(name:str, # baseline, twin_cnn or twin_resnet
     model, _ = twin_resnet.fit_twin_resnet(body, z, manifest, folder, **how)
     with torch.inference_mode(): return model, model.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
 
-# %% ../nbs/a3_cli.ipynb #531da84a
+# %% ../nbs/a3_cli.ipynb #8d782c5b
 def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_article`; also best
                 tell:callable, # is told each step
                 folder:Path, # gets history.csv and training/
                )->dict: # model, z (its embeddings), rule, shots (None, or the rule when a few leaves are known; see `k_shot`)
     "Trains a model and finds the rule that makes a verdict of its logit."
-    from plantnb import evaluation, generalise
+    from plantnb import evaluation, generalise, nets
     if name != 'best':
         tell(f'{name}: train {settings["epochs"][name]} epochs')
         model, own = train_article(name, body, z, manifest, out, settings, resume, folder)
         return dict(model=model, z=own, rule=evaluation.fit_rule(model, own, manifest, seed=settings['seed']), shots=None)
-    workers = min(16, os.cpu_count() or 1)
     steps = {} if settings['tune'] is None else dict(steps=settings['tune'])
-    found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell=tell, workers=workers, **steps)
+    found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell=tell, workers=nets.CORES, **steps)
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(generalise.loso_table(found['loso']), folder/'history.csv')
     return found
@@ -478,16 +477,18 @@ def counted(epochs:int|None, doubtful:bool, seeds:int # as for `plantnb_run`
     asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds}
     return {'epochs': {name: epochs or default for name,default in EPOCHS.items()}, **{k: v for k,v in asked.items() if v}}
 
-# %% ../nbs/a3_cli.ipynb #a7e08a4b
-def check_asked(protocols:list, **numbers # as for `plantnb_run`; None where nothing was asked for
-               )->None:
+# %% ../nbs/a3_cli.ipynb #9c1c6f5b
+def check_asked(protocols:list|None, **numbers # as for `plantnb_run`; None where nothing was asked for
+               )->list: # the protocols, each once; `PROTOCOLS` where none was asked for
     "Raises `PlantnbError` for what makes no sense, before anything is done."
+    protocols = list(dict.fromkeys(protocols or PROTOCOLS))
     for p in protocols: parse_protocol(p)
     for name,least in dict(seed=0, seeds=1, tune=0, epochs=1, pairs=1).items():
         value = numbers.get(name)
         if value is not None and not least <= value <= 4_000_000: raise PlantnbError(f'--{name} {value}: a number from {least} to 4,000,000 is needed')
+    return protocols
 
-# %% ../nbs/a3_cli.ipynb #8b78cb40
+# %% ../nbs/a3_cli.ipynb #604d3bef
 @call_parse
 @user_errors
 def plantnb_run(
@@ -510,9 +511,8 @@ def plantnb_run(
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."
-    start, out, protocols = time.time(), Path(out), list(dict.fromkeys(protocols or PROTOCOLS))
-    backbone = backbone or ('resnet18' if data else 'efficientnet_lite0')
-    check_asked(protocols, seed=seed, seeds=seeds, tune=tune, epochs=epochs, pairs=pairs)
+    start, out, backbone = time.time(), Path(out), backbone or ('resnet18' if data else 'efficientnet_lite0')
+    protocols = check_asked(protocols, seed=seed, seeds=seeds, tune=tune, epochs=epochs, pairs=pairs)
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
     settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
         tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, **counted(epochs, doubtful, seeds))
@@ -605,12 +605,13 @@ def _progress(done, total):
     if not sys.stderr.isatty() or total <= 64: return
     print(f'\r{done} of {total} photographs', end='\n' if done == total else '', file=sys.stderr, flush=True)
 
-# %% ../nbs/a3_cli.ipynb #c5eca0ec
-def _out_format(out, format):
-    "The format that was asked for, else the one of the file's suffix, else a table; the folder of `out` is made."
+# %% ../nbs/a3_cli.ipynb #7cdf3a25
+def _out_format(out, csv, format):
+    "The file of the answers, its folder made, and the format that was asked for, else the one of the file's suffix, else a table."
+    out, format = Path(out or csv) if out or csv else None, 'csv' if csv else format
     if out and out.is_dir(): raise PlantnbError(f'--out {out}: is a folder; name a file in it, such as {out/"answers.csv"}')
     if out: out.parent.mkdir(parents=True, exist_ok=True)
-    return format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
+    return out, format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
 # %% ../nbs/a3_cli.ipynb #428e1519
 def _say_answers(answers, folders, out, format, also=()):
@@ -643,7 +644,7 @@ def _wrong_usage(photos, healthy, diseased, nearest, format, out, csv, app):
     if app and (photos or healthy or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #59ee1a76
+# %% ../nbs/a3_cli.ipynb #c1f1b380
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -664,8 +665,7 @@ def plantnb_predict(
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     photos = [Path(p) for p in photos or []]
     if wrong := _wrong_usage(photos, healthy, diseased, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
-    out = Path(out or csv) if out or csv else None
-    format = _out_format(out, 'csv' if csv else format)
+    out, format = _out_format(out, csv, format)
     from plantnb.predict import load, serve_app
     predictor = default = load(model)
     if sensitivity is not None: predictor = default.at_sensitivity(sensitivity)

@@ -29,9 +29,9 @@ from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sh
 from plantnb.evaluation import draw_shots, leaf_names
 from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, composite, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits,
                                 loso_table, relight, some_of_each, trunk_views)
-from plantnb.nets import StagePool, default_device, embed_dataset, evidence, make_body
+from plantnb.nets import CORES, StagePool, default_device, embed_dataset, evidence, make_body
 
-EACH, WORKERS = 100, min(16, os.cpu_count()) # leaves of a cell, processes that draw
+EACH = 100 # leaves of a cell
 say = partial(print, flush=True)
 JUDGED = 'as photographed', 'judge'
 
@@ -90,12 +90,12 @@ class Mirrored(torch.nn.Module):
 def shown(body, features, lab, files, store, seed, families=GROUNDS):
     "Embeddings of the leaves as photographed and on other grounds."
     return {'as photographed': embed_once(body, files, store, features=features),
-            **{family: embed_composites(body, files, lab, family, store, features, seed, workers=WORKERS) for family in families}}
+            **{family: embed_composites(body, files, lab, family, store, features, seed, workers=CORES) for family in families}}
 
 def changed(features, lab, files, pool, store, seed, change, label):
     "The same of leaves that are changed, on their own ground and on those to train on."
     for laid in (False, True):
-        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, pool, change, label, laid, seed), rows), workers=WORKERS)
+        compute = lambda rows: embed_dataset(features, torch.utils.data.Subset(Changed(files, lab, pool, change, label, laid, seed), rows), workers=CORES)
         yield stored(store/f'{change.__name__}-{laid}-{seed}{features.tag}.safetensors', [sha256_of(f) for f in files], compute)
 
 
@@ -162,7 +162,7 @@ class Bench:
     def tuned(self):
         "(way, scores) of ways whose body learns; all from the same models."
         body = make_body().to(default_device())
-        views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=WORKERS)
+        views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=CORES)
         plain = learner(body, views, self.lab, self.files, self.store, steps=0, seed=self.seed)
         tuned = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say)
         mixed = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say, mix=.5)
@@ -214,7 +214,7 @@ def pulled(run, m):
     "A row a species, view, k and strength: means over draws."
     body, lab = make_body().to(default_device()), some_of_each(m)
     files = [run/f for f in lab.filename]
-    views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=WORKERS)
+    views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=CORES)
     left_out, _ = judged_left_out(lab, views, learner(body, views, lab, files, run/'embeddings', tell=say))
     table = pd.DataFrame(strengths(left_out, lab))
     say(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string())
