@@ -340,6 +340,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'plantnb.generalise.LeafPool.cut': ('generalise.html#leafpool.cut', 'plantnb/generalise.py'),
                                     'plantnb.generalise.LeafPool.like': ('generalise.html#leafpool.like', 'plantnb/generalise.py'),
                                     'plantnb.generalise.LeafPool.outlined': ('generalise.html#leafpool.outlined', 'plantnb/generalise.py'),
+                                    'plantnb.generalise.LeafPool.place': ('generalise.html#leafpool.place', 'plantnb/generalise.py'),
                                     'plantnb.generalise.Scaled': ('generalise.html#scaled', 'plantnb/generalise.py'),
                                     'plantnb.generalise.Scaled.__init__': ('generalise.html#scaled.__init__', 'plantnb/generalise.py'),
                                     'plantnb.generalise.Scaled.forward': ('generalise.html#scaled.forward', 'plantnb/generalise.py'),

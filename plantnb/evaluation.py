@@ -857,10 +857,10 @@ both labels weighing the same. Threshold regret: how much higher balanced accura
 which nobody knows beforehand. All are computed for each species, then averaged, at the threshold, as if nothing were unsure. Answered: the
 share of leaves outside the band around the threshold in which the model does not decide."""
 
-# %% ../nbs/04_evaluation.ipynb #afe95355
+# %% ../nbs/04_evaluation.ipynb #c1d6a330
 MEANS = {
-    'zero-shot': """zero-shot: no leaf of an unseen species was a reference for it. How many references, how they are joined, calibration
-        and threshold were chosen on split valid, with references that leave the query's species out.""",
+    'zero-shot': """zero-shot: no leaf of an unseen species was a reference for it. References, calibration and threshold were chosen
+        on split valid without the query's species; those of best on species left out.""",
     '-shot': """k-shot: k healthy and k diseased leaves of the query's species are given to the model. They come from a pool of at most
         20 + 20 leaves for each species, never scored in any k-shot, so every k answers for the same leaves. All draws are in
         references.csv.""",

