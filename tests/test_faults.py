@@ -31,9 +31,13 @@ def nothing_lost(found):
     assert found['tried'] and not lost, lost
     if len(found['why']) == found['tried']: pytest.skip(found['why'][0])
 
-@pytest.mark.parametrize('kind, n', [('interrupts', 1), ('prepares', 3), ('parallel', 3), ('disks', 0), ('images', 330), ('tables', 0), ('hostile', 0), ('determinism', 0)])
-@pytest.mark.xdist_group('the run that nobody disturbs') # is made once
+@pytest.mark.parametrize('kind, n', [('prepares', 3), ('tables', 0), ('hostile', 0)])
 def test_sample(work, kind, n): nothing_lost(soak.tried(kind, n, 1, work))
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind, n', [('kills', 1), ('interrupts', 1), ('parallel', 3), ('disks', 0), ('determinism', 0), ('images', 330)])
+@pytest.mark.xdist_group('the run that nobody disturbs') # is made once
+def test_long_sample(work, kind, n): nothing_lost(soak.tried(kind, n, 1, work))
 
 
 # --- properties: the manifest

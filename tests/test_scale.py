@@ -19,6 +19,7 @@ def train(prepared, out, processes):
 
 
 @needs_accelerate
+@pytest.mark.slow
 def test_two_processes_score_as_one(tmp_path):
     from plantnb.baseline import _read_part
     from plantnb.data import prepare

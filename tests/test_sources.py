@@ -636,6 +636,7 @@ def toy_jpeg():
         return out.getvalue()
     return leaf
 
+@pytest.mark.slow
 def test_the_article_end_to_end(tmp_path, server, toy_jpeg):
     "Fetch, prepare, three models, report, in one command; small archives of the published layouts, the packaged backbone."
     own = stand_ins(tmp_path/'published', server.base, toy_jpeg, n=3)

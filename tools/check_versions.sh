@@ -77,7 +77,7 @@ for which in "${@:-lowest newest}"; do for which in $which; do
     *) echo 'lowest or newest' >&2; exit 2 ;;
   esac
   "$bin/pip" check
-  OMP_NUM_THREADS=1 "$bin/python" -m pytest -n 2 --dist loadgroup ${TESTS:-} --junitxml="$scratch/junit.xml" || failed=1
+  OMP_NUM_THREADS=1 "$bin/python" -m pytest -n 2 --dist loadgroup -m 'slow or not slow' ${TESTS:-} --junitxml="$scratch/junit.xml" || failed=1
   ran="pytest ${TESTS:-(all)}"
   bash tools/smoke.sh "$bin" "$scratch/$which" && ran="$ran, smoke run" || failed=1
   if [ -x "$bin/nbdev_test" ] && [ "${BOOK:-yes}" = yes ]; then "$bin/nbdev_test" --n_workers 2 && ran="$ran, book" || failed=1; fi
