@@ -17,7 +17,7 @@ from torch import nn, Tensor
 from .data import *
 from .nets import *
 
-# %% ../nbs/06_explain.ipynb #ed8aa31c
+# %% ../nbs/06_explain.ipynb #272c823c
 class Maps(nn.Module):
     "Pictures to the tuple of maps that the rest of a model reads."
     def __init__(self, net):
@@ -34,7 +34,7 @@ def layers(path):
 def halves(path):
     "A path cut where its maps are: pictures to maps, and maps to embedding."
     first, *rest = parts = layers(path)
-    if isinstance(first, StagePool): return Maps(first.body.stages), lambda maps: nn.Sequential(*rest)(first.pool(maps))
+    if hasattr(first, 'pool'): return Maps(first.body.stages), lambda maps: nn.Sequential(*rest)(first.pool(maps))
     cut = next((i for i,layer in enumerate(parts) if isinstance(layer, (nn.AdaptiveAvgPool2d, nn.Flatten))), 0)
     if not cut: raise PlantnbError('this model takes embeddings, not pictures: put the body that made them before its first layer')
     return Maps(nn.Sequential(*parts[:cut])), lambda maps: nn.Sequential(*parts[cut:])(maps[0])
