@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['LABELS', 'COLUMNS', 'IMAGE_SUFFIXES', 'MIN_SIDE', 'BROKEN', 'PHOTO_FORMATS', 'MOST_PIXELS', 'AT_ONCE', 'HEIC', 'GENUS', 'FAMILY', 'ALIASES', 'SAYS_NOTHING', 'PLANTAEK', 'DOUBTFUL', 'UNREAD', 'HIDDEN', 'SHARES', 'PROCESSES_FROM', 'PlantnbError', 'rehearsal_leaves', 'open_leaf', 'square', 'load_leaf', 'species_name', 'genus', 'family', 'kin', 'read_label', 'parse_path', 'parse_plantaek', 'leads_out', 'sha256_of', 'source_root', 'make_manifest', 'read_manifest', 'drop_duplicates', 'parse_shot', 'chain_shots', 'hash_leaves', 'cluster_leaves', 'find_leaves', 'split_manifest', 'prepare', 'check_room', 'size_words', 'write_whole', 'write_text', 'as_csv', 'write_csv', 'read_json', 'hold']
 
-# %% ../nbs/00_data.ipynb #48766b3b
+# %% ../nbs/00_data.ipynb #8a6d76c0
 import csv, errno, hashlib, json, os, re, shutil, socket, stat, struct, threading, unicodedata, warnings, zlib
 import numpy as np, pandas as pd
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cache, partial
@@ -118,7 +118,7 @@ def _room_for(pixels):
     finally:
         with _room: _taken[0] -= pixels; _room.notify_all()
 
-# %% ../nbs/00_data.ipynb #a4fdf4d4
+# %% ../nbs/00_data.ipynb #86cfed72
 def _decode(path, near=None, then=noop):
     "What `then` makes of the picture."
     with _header(path) as im: pixels = _pixels(im, near)
@@ -127,14 +127,13 @@ def _decode(path, near=None, then=noop):
 _TURNS = dict(zip(range(2, 9), 'FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90'.split())) # what EXIF says, undone
 
 def _pixels_of(path, near, then):
-    with _header(path) as im:
+    with closing(_header(path)) as im: # Pillow's own `with` would keep the pixels until Python collects its garbage
         large = _pixels(im, near) > AT_ONCE
         im.load()
         made = _to_rgb(im, max(1, min(im.size)//(2*near)) if large and near else 1)
         if turn := _TURNS.get(im.getexif().get(0x0112)): made = made.transpose(Image.Transpose[turn])
         made = then(made)
-        if made is not im: im.close() # now: Pillow's files hold themselves until Python collects its garbage
-        return made
+        return made.copy() if made is im else made
 
 # %% ../nbs/00_data.ipynb #543757bd
 def _size(path):

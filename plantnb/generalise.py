@@ -236,7 +236,7 @@ def shaped(leaf:np.ndarray, # (size, size, 3) uint8, all leaf
     alpha = outline.getchannel('A')
     return Image.fromarray(np.dstack([leaf, alpha.crop(alpha.getbbox()).resize(leaf.shape[1::-1], Image.BILINEAR)]))
 
-# %% ../nbs/05_generalise.ipynb #2f6cbe42
+# %% ../nbs/05_generalise.ipynb #79078ecc
 class LeafPool:
     "Cut-out leaves by (species, label), at most `each` of a cell: the neighbours and the litter of `composite`."
     def __init__(self, files:list, manifest:pd.DataFrame, each:int=24, seed:int=0, size:int=256, how:str='crop'):
@@ -264,11 +264,18 @@ class LeafPool:
         "Draws leaves of one cell, or gives `leaf` where none of the cell could be cut out."
         leaves = self.cells.get((species, label)) or [leaf]
         return lambda rng: leaves[rng.integers(len(leaves))]
-    def place(self, rng, leaf, photograph, cell, grounds, size=256):
-        "The leaf on another ground; where there is none to lay, the photograph in another light."
-        if leaf is None: return relight(rng, photograph)
-        same = self.like(*cell, leaf)
-        return composite(rng, leaf, grounds, self.any if self.cells else same, same, size)
+
+# %% ../nbs/05_generalise.ipynb #a1227760
+@patch
+def place(self:LeafPool, rng:np.random.Generator, # where chance comes from
+          leaf:Image.Image|None, photograph:np.ndarray, # from `cut`, and what it was cut from
+          cell:tuple, # (species, label) of the leaf
+          grounds:tuple, size:int=256, # as for `composite`
+         )->np.ndarray: # (size, size, 3) uint8
+    "The leaf on another ground, among its like; where there is none to lay, the photograph in another light."
+    if leaf is None: return relight(rng, photograph)
+    same = self.like(*cell, leaf)
+    return composite(rng, leaf, grounds, self.any if self.cells else same, same, size)
 
 # %% ../nbs/05_generalise.ipynb #08c14652
 VERSION = 2 # of the drawing: part of a store's name
