@@ -13,6 +13,8 @@ trap 'rm -rf "$scratch"' EXIT
 python=${PYTHON:-python3}
 bin=$scratch/.venv/bin
 failed=0
+leaves=$(cd "${PLANTNB_LEAVES:-$root/../shared/leaves}" 2>/dev/null && pwd || true)
+[ -z "$leaves" ] || export PLANTNB_LEAVES=$leaves
 
 needs() { # `fastai>=2.8.7,<2.9` -> `fastai==2.8.7`; with `names`, `fastai`. What has no lower bound is as new as pip finds it.
   "$python" - "$root/settings.ini" "$1" <<'P'
@@ -80,7 +82,7 @@ for which in "${@:-lowest newest}"; do for which in $which; do
   OMP_NUM_THREADS=1 "$bin/python" -m pytest -n 2 --dist loadgroup -m 'slow or not slow' ${TESTS:-} --junitxml="$scratch/junit.xml" || failed=1
   ran="pytest ${TESTS:-(all)}"
   bash tools/smoke.sh "$bin" "$scratch/$which" && ran="$ran, smoke run" || failed=1
-  if [ -x "$bin/nbdev_test" ] && [ "${BOOK:-yes}" = yes ]; then "$bin/nbdev_test" --n_workers 2 && ran="$ran, book" || failed=1; fi
+  if [ -x "$bin/nbdev_test" ] && [ "${BOOK:-yes}" = yes ]; then OMP_NUM_THREADS=1 "$bin/nbdev_test" --n_workers 2 && ran="$ran, book" || failed=1; fi
   record "$which" "$ran" "$(advisories)"
 done; done
 exit $failed
