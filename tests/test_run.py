@@ -1,5 +1,5 @@
-"The main job as a command: what it writes, what it says, and what it does when it is asked for something it cannot do (when it is stopped: test_faults.py)."
-import subprocess, sys
+"The main job as a command: what it writes, what it says, and what it does when it is stopped or asked for something it cannot do."
+import signal, subprocess, sys, time
 import pandas as pd, pytest
 from pathlib import Path
 
@@ -21,11 +21,15 @@ def leaves(tmp_path_factory):
     draw_leaves(root/'test', UNSEEN_SPECIES[:2], 12, 'field')
     return root
 
-def run(leaves, out, *args):
+def start(leaves, out, *args):
     small = [a for name,value in SMALL.items() for a in (f'--{name}', *(value if isinstance(value, list) else [value]))]
     command = [COMMAND, '--train', leaves/'train', '--test', leaves/'test', '--out', out, *small, *args]
-    ran = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    return ran.returncode, ran.stdout, ran.stderr
+    return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+def run(*args):
+    process = start(*args)
+    out, err = process.communicate()
+    return process.returncode, out, err
 
 @pytest.fixture(scope='module')
 def done(leaves, tmp_path_factory):
@@ -70,6 +74,18 @@ def test_references_are_never_scored_with_their_protocol(done):
         asked, used = (set(t.filename[t.protocol == protocol]) for t in (scores, references))
         assert asked and used and not asked & used
     assert set(references.label[references.protocol == 'healthy-2-shot']) == {'healthy'}
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_to_the_same_scores(leaves, done, tmp_path):
+    out = tmp_path/'run'
+    process = start(leaves, out)
+    while process.poll() is None and not (out/'models/twin_cnn/training/last.safetensors').exists(): time.sleep(.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (out/'scores.csv').exists(), 'too late to be a test: it had finished'
+    code, _, err = run(leaves, out, '--resume')
+    assert code == 0, err
+    assert (out/'scores.csv').read_bytes() == (done[0]/'scores.csv').read_bytes()
 
 def test_a_mistake_is_one_line_and_exit_code_one(tmp_path):
     code, _, err = run(Path('no/such/folder'), tmp_path/'a')
