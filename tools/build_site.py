@@ -328,11 +328,13 @@ def render(work):
 def anchors(page): return set(re.findall(r'\sid="([^"]+)"', page))
 
 def mend(page, ids):
-    "A page of smalldocs' with nbdev's links to things that have no place of their own (private functions) ending at their page."
+    """A page of smalldocs' with nbdev's links to things that have no place of their own (private functions) ending at their page, and cells of a
+    pandas table that hold whole sentences marked as such."""
     def target(m):
         file, _, name = m[1].partition('#')
         return m[0] if not name or name in ids.get(file, ()) else f'<a href="{file}"'
     page = re.sub(r'<a href="/?([\w-]+\.html#[\w.-]+)"(?=[^>]*><code>)', target, page)
+    page = re.sub(r'<td>([^<]{40,})</td>', r'<td class="words">\1</td>', page)
     return page.replace('<table border="1" class="dataframe">', '<table class="dataframe table table-sm">')
 
 
