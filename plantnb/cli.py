@@ -599,6 +599,20 @@ def _price_line(predictor, default):
     told = lambda p: f'{p["sensitivity"]:.0%} of the diseased leaves found, {p["specificity"]:.0%} of the healthy ones left alone'
     return f'on species left out of training: {told(now)} (without --sensitivity: {told(usual)}); yours may differ'
 
+# %% ../nbs/a3_cli.ipynb #0ce890bc
+def _alarms_line(predictor, prevalence):
+    "What a verdict is worth where so many leaves are diseased."
+    price, where = predictor.price(), f'where {prevalence:.3g} of the leaves are diseased'
+    if not price: return f'scores and verdicts hold {where}'
+    found, alarms = prevalence*price['sensitivity'], (1 - prevalence)*(1 - price['specificity'])
+    return f'{where}, and as on species left out of training: {found/(found + alarms):.0%} of those called diseased are, {price["sensitivity"]:.0%} of the diseased are found'
+
+def _moved(default, sensitivity, prevalence):
+    "The predictor that was asked for, and lines that say what that costs."
+    if sensitivity is not None: return (moved := default.at_sensitivity(sensitivity)), [_price_line(moved, default)]
+    if prevalence is not None: return (moved := default.at_prevalence(prevalence)), [_alarms_line(moved, prevalence)]
+    return default, []
+
 # %% ../nbs/a3_cli.ipynb #6999eb30
 def _progress(done, total):
     "A counter on a terminal; nothing in a log file."
@@ -636,15 +650,16 @@ def _answer(predictor, photos, references, nearest):
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
 
-# %% ../nbs/a3_cli.ipynb #ead562e5
-def _wrong_usage(photos, healthy, diseased, nearest, format, out, csv, app):
+# %% ../nbs/a3_cli.ipynb #7e838edf
+def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, nearest, format, out, csv, app):
     "What is wrong with what was asked for, or None."
     if diseased and not healthy: return '--diseased needs --healthy beside it'
+    if None not in (sensitivity, prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
     if csv and (out or format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    if app and (photos or healthy or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity and --port'
+    if app and (photos or healthy or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #c1f1b380
+# %% ../nbs/a3_cli.ipynb #3fed9ca2
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -653,6 +668,7 @@ def plantnb_predict(
     healthy:Path=None, # healthy leaves of your own species, a photograph or a folder of them: references
     diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
     sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
+    prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
     nearest:int=0, # name so many known leaves that look most like each one
     format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:Path=None, # file for the answers; the screen then shows the summary only
@@ -664,13 +680,12 @@ def plantnb_predict(
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     photos = [Path(p) for p in photos or []]
-    if wrong := _wrong_usage(photos, healthy, diseased, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    if wrong := _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format)
     from plantnb.predict import load, serve_app
-    predictor = default = load(model)
-    if sensitivity is not None: predictor = default.at_sensitivity(sensitivity)
+    predictor, said = _moved(load(model), sensitivity, prevalence)
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
     answers, folders = _answer(predictor, photos, references, nearest)
-    _say_answers(answers, folders, out, format, [_price_line(predictor, default)] if sensitivity is not None else [])
+    _say_answers(answers, folders, out, format, said)
     return int((answers.error != '').any())

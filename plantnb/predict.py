@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BOX', 'LIMITS', 'LICENCE', 'PHOTOGRAPHS', 'PIXELS', 'BYTES', 'HOW_TO', 'MAP_SAYS', 'photographs', 'Predictor', 'load',
-           'share_interval', 'folder_summary', 'tree_labels', 'tree_metrics', 'few_leaves_head', 'export_onnx',
-           'model_card', 'write_cards', 'serve_app']
+           'share_interval', 'folder_summary', 'tree_labels', 'tree_metrics', 'shift_prior', 'few_leaves_head',
+           'export_onnx', 'model_card', 'write_cards', 'serve_app']
 
 # %% ../nbs/07_predict.ipynb #6c30181d
 import json, os
@@ -214,13 +214,39 @@ def at_sensitivity(self:Predictor,
     if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items() if 'trade' in rule}
     return other
 
-# %% ../nbs/07_predict.ipynb #5d81eb45
+# %% ../nbs/07_predict.ipynb #09ebdbd9
 @patch
 def price(self:Predictor)->dict: # sensitivity and specificity, on species left out of training; None where they are not known
     "What the threshold in use is expected to find, and to leave alone."
     t = self.rule.get('trade')
-    if not t: return None
+    if not t or not t['threshold'][-1] <= self.rule['threshold'] <= t['threshold'][0]: return None
     return {k: float(np.interp(self.rule['threshold'], t['threshold'][::-1], t[k][::-1])) for k in ('sensitivity', 'specificity')}
+
+# %% ../nbs/07_predict.ipynb #4aedada8
+def shift_prior(
+    score, # P(diseased) where as many leaves are diseased as healthy
+    prevalence:float, # share of diseased leaves, between 0 and 1
+): # P(diseased) where that share is diseased
+    "A probability carried into a world with more or fewer diseased leaves, by Bayes' rule (Elkan 2001)."
+    ill, well = prevalence*np.asarray(score, float), (1 - prevalence)*(1 - np.asarray(score, float))
+    return ill/(ill + well)
+
+# %% ../nbs/07_predict.ipynb #99ca3a50
+@patch
+def at_prevalence(self:Predictor,
+    prevalence:float, # share of diseased leaves where the photographs come from, between 0 and 1
+)->Predictor: # the same model; its scores are shifted, its threshold stays, nothing is unsure
+    "A predictor for a place where about so many leaves are diseased. Raises `PlantnbError` for a share that is none."
+    if not 0 < prevalence < 1: raise PlantnbError(f'prevalence {prevalence:g}: give the share of diseased leaves, such as 0.05, more than 0 and less than 1')
+    prior = float(np.log(prevalence/(1 - prevalence)))
+    def moved(rule):
+        rule = {k: v for k,v in rule.items() if k != 'unsure'} | dict(bias=rule['bias'] + prior, prior=prior)
+        if 'trade' in rule: rule['trade'] = rule['trade'] | dict(threshold=shift_prior(rule['trade']['threshold'], prevalence).tolist())
+        return rule
+    other = copy(self)
+    other.rule, other.config = moved(self.rule), dict(self.config)
+    if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items()}
+    return other
 
 # %% ../nbs/07_predict.ipynb #0017bcd2
 @patch
@@ -261,7 +287,7 @@ def _shots_rule(self:Predictor, labels):
     have = int(min((labels == label).sum() for label in ((0,) if alone else (0, 1))))
     return fitted[max([k for k in fitted if k <= have], default=min(fitted))]
 
-# %% ../nbs/07_predict.ipynb #d7184929
+# %% ../nbs/07_predict.ipynb #3956c615
 @patch
 def _adapted(self:Predictor, z, references):
     "Log-odds (n,) centred by the user's references, and the rule that goes with them."
@@ -272,7 +298,7 @@ def _adapted(self:Predictor, z, references):
     known = lambda q: self.rule['scale']*evidence(self.model, q, *refs, aggregate=how)
     new = few_leaves_head(own, labels) if both and not self.twin else lambda q: 0.
     odds = lambda q: known(q) + new(q)
-    if both: return odds(z) - (odds(own)[labels == 1].mean() + odds(own)[labels == 0].mean())/2, dict(scale=1., bias=0., threshold=.5)
+    if both: return odds(z) - (odds(own)[labels == 1].mean() + odds(own)[labels == 0].mean())/2, dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
     kept = self.model.references[self.model.reference_labels == 0]
     return odds(z) - odds(own).mean() + odds(kept).mean(), dict(self.rule, scale=1.)
 

@@ -162,6 +162,7 @@ def test_command_formats_and_out(field, capsys, monkeypatch):
 @pytest.mark.parametrize('args,code,says', [
     ([], 2, 'photos'), (['--model', 'models/baseline'], 2, 'photos'), (['one.jpg', '--csv', 'a.csv', '--out', 'b.csv'], 2, '--csv'),
     (['--model', 'models/baseline', '--sensitivity', '0.9', 'x.jpg'], 1, 'does not know the price'), (['--model', 'models/baseline', '--format', 'xml', 'x.jpg'], 2, 'xml'),
+    (['--model', 'models/baseline', '--prevalence', '5', 'x.jpg'], 1, 'share of diseased leaves'), (['--prevalence', '.1', '--sensitivity', '.9', 'x.jpg'], 2, 'one of them'),
     (['--model', 'models/baseline', '--diseased', 'empty', 'x.jpg'], 2, '--healthy'),
     (['--csv', 'a.csv', '--format', 'json', 'x.jpg'], 2, '--csv'), (['--app', 'x.jpg'], 2, '--app'),
     (['--model', 'models/baseline', '--out', 'empty', 'x.jpg'], 1, 'is a folder')])
@@ -216,6 +217,26 @@ def test_sensitivity_moves_the_threshold_and_ends_the_band(modest, field):
     assert modest.at_sensitivity(.9).price() == pytest.approx(dict(sensitivity=.9, specificity=.7))
     assert modest.predict(field/'my leaves, ünï').decision.eq('unsure').any()   # the first one is as it was
     with pytest.raises(PlantnbError, match='from 0.5 to 0.99'): modest.at_sensitivity(.3)
+
+
+@pytest.mark.parametrize('prevalence', [.02, .5, .9])
+def test_prevalence_shifts_scores_by_bayes_rule(predictor, field, prevalence):
+    "With and without leaves of one's own; of as many diseased leaves as healthy ones nothing changes."
+    folder, there = field/'my leaves, ünï', predictor.at_prevalence(prevalence)
+    for own in (None, predictor.references(folder/'healthy', folder/'diseased')):
+        usual, shifted = predictor.predict(folder, own).score, there.predict(folder, own).score
+        odds = usual/(1 - usual)*prevalence/(1 - prevalence)
+        assert np.allclose(shifted, odds/(1 + odds), atol=1e-5)
+    again = there.at_prevalence(1 - prevalence).predict(folder)                # back again
+    assert np.allclose(again.score, predictor.predict(folder).score, atol=1e-5)
+
+
+def test_prevalence_says_what_a_verdict_is_worth(modest, field):
+    half = modest.at_prevalence(.5)
+    assert half.price() == pytest.approx(modest.price()) and 'unsure' in modest.rule and 'unsure' not in half.rule
+    assert modest.at_prevalence(1e-6).price() is None                          # so high a threshold was not measured
+    for bad in (0, 1, 5, -.1, float('nan')):
+        with pytest.raises(PlantnbError, match='share of diseased leaves'): modest.at_prevalence(bad)
 
 
 def test_a_guard_says_no_leaf_and_keeps_the_score(field):
