@@ -83,14 +83,14 @@ EPOCHS = dict(zip(MODELS, (5, 5, 4)))
 RECIPES = 'article', 'best'
 PROTOCOLS = 'zero-shot', '5-shot'
 
-# %% ../nbs/a3_cli.ipynb #cb3724de
-def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot` or `loso`
-                  )->tuple: # (k, healthy_only); (0, False) for zero-shot and loso
+# %% ../nbs/a3_cli.ipynb #b4826d38
+def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot`, `transductive` or `loso`
+                  )->tuple: # (k, healthy_only); (0, False) for those without known leaves
     "What a protocol's name asks for; raises `PlantnbError` for one that is not known."
     k, healthy = name.removeprefix('healthy-').removesuffix('-shot'), name.startswith('healthy-')
-    if name in ('zero-shot', 'loso'): return 0, False
+    if name in ('zero-shot', 'transductive', 'loso'): return 0, False
     if name.endswith('-shot') and k.isdigit() and int(k) > 0: return int(k), healthy
-    raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, loso, 5-shot or healthy-5-shot, with any number")
+    raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, transductive, loso, 5-shot or healthy-5-shot, with any number")
 
 # %% ../nbs/a3_cli.ipynb #9ebd5055
 def versions()->dict: # name -> version
@@ -203,26 +203,26 @@ def train_article(name:str, # baseline, twin_cnn or twin_resnet
     model, _ = twin_resnet.fit_twin_resnet(body, z, manifest, folder, **how)
     with torch.inference_mode(): return model, model.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
 
-# %% ../nbs/a3_cli.ipynb #8d782c5b
+# %% ../nbs/a3_cli.ipynb #adc3072b
 def train_model(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, # as for `train_article`; also best
                 tell:callable, # is told each step
                 folder:Path, # gets history.csv and training/
-               )->dict: # model, z (its embeddings), rule, shots (None, or the rule when a few leaves are known; see `k_shot`)
+               )->dict: # model, z (its embeddings), rule, shots (None, or the rule when a few leaves are known; see `k_shot`), unlabelled (None, or from `rule_unlabelled`)
     "Trains a model and finds the rule that makes a verdict of its logit."
     from plantnb import evaluation, generalise, nets
     if name != 'best':
         tell(f'{name}: train {settings["epochs"][name]} epochs')
         model, own = train_article(name, body, z, manifest, out, settings, resume, folder)
-        return dict(model=model, z=own, rule=evaluation.fit_rule(model, own, manifest, seed=settings['seed']), shots=None)
+        return dict(model=model, z=own, rule=evaluation.fit_rule(model, own, manifest, seed=settings['seed']), shots=None, unlabelled=None)
     steps = {} if settings['tune'] is None else dict(steps=settings['tune'])
     found = generalise.fit_best(body, manifest, out, out/'embeddings', settings['seed'], settings['how'], tell=tell, workers=nets.CORES, **steps)
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(generalise.loso_table(found['loso']), folder/'history.csv')
     return found
 
-# %% ../nbs/a3_cli.ipynb #9c006a70
+# %% ../nbs/a3_cli.ipynb #594e101b
 def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings of the manifest's leaves
-               rule:dict, shots:callable, # from `train_model`
+               rule:dict, shots:callable, unlabelled:dict, # from `train_model`
                manifest:pd.DataFrame, out:Path, settings:dict, # of the run
                folder:Path, # gets the checkpoint
               )->None:
@@ -235,20 +235,20 @@ def save_model(name:str, model, z:np.ndarray, # its name, itself, its embeddings
         species=sorted(set(manifest.species[manifest.split == 'train'])), versions=versions(),
         rule={**rule, 'references': manifest.filename.iloc[rows].tolist()})
     few = {f'{prefix}{k}': (k, labels) for k in (1, 5, 20) for prefix,labels in (('', LABELS), ('healthy-', LABELS[:1]))}
-    if shots: config['shots'] = {shot: shots(*asked) for shot,asked in few.items()}
+    if shots: config |= dict(shots={shot: shots(*asked) for shot,asked in few.items()}, unlabelled=unlabelled)
     references, extra = [torch.from_numpy(a[rows]) for a in (z, baseline.targets(manifest))] if rows else [None, None], None
     if name == 'best':
         fields, extra = generalise.fit_companions(model, z, manifest, out, out/'embeddings', settings['seed'], settings['how'])
         config |= fields
     nets.checkpoint_save(model, folder, config, *references, extra=extra)
 
-# %% ../nbs/a3_cli.ipynb #5068aaac
+# %% ../nbs/a3_cli.ipynb #0d9ef05d
 def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
-                shots:callable, # from `train_model`
+                shots:callable, unlabelled:dict, # from `train_model`
                 manifest:pd.DataFrame, settings:dict, # of the run
                )->tuple: # (scores rows, references rows, pair accuracy)
     "Every protocol that was asked for, for one model."
-    from plantnb import evaluation
+    from plantnb import evaluation, generalise
     how = dict(rule=rule, name=name, seed=settings['seed'])
     scores, references = [evaluation.zero_shot(model, z, manifest, **how)], []
     used = manifest.iloc[rule['references']]
@@ -259,6 +259,7 @@ def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
             rows, drawn = evaluation.k_shot(model, z, manifest, k, healthy_only=healthy_only, calibrated=shots, **how)
             scores.append(rows)
             references.append(drawn)
+        if protocol == 'transductive' and unlabelled: scores.append(generalise.transductive(model, z, manifest, unlabelled, name, settings['seed']))
     return scores, references, evaluation.pair_metrics(model, z, manifest, seed=settings['seed'])
 
 # %% ../nbs/a3_cli.ipynb #c60dde09
@@ -477,18 +478,19 @@ def counted(epochs:int|None, doubtful:bool, seeds:int # as for `plantnb_run`
     asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds}
     return {'epochs': {name: epochs or default for name,default in EPOCHS.items()}, **{k: v for k,v in asked.items() if v}}
 
-# %% ../nbs/a3_cli.ipynb #9c1c6f5b
-def check_asked(protocols:list|None, **numbers # as for `plantnb_run`; None where nothing was asked for
+# %% ../nbs/a3_cli.ipynb #999842f7
+def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `plantnb_run`; None where nothing was asked for
                )->list: # the protocols, each once; `PROTOCOLS` where none was asked for
     "Raises `PlantnbError` for what makes no sense, before anything is done."
     protocols = list(dict.fromkeys(protocols or PROTOCOLS))
     for p in protocols: parse_protocol(p)
+    if 'transductive' in protocols and recipe != 'best': raise PlantnbError('protocol transductive: only the recipe can do that; add --recipe best')
     for name,least in dict(seed=0, seeds=1, tune=0, epochs=1, pairs=1).items():
         value = numbers.get(name)
         if value is not None and not least <= value <= 4_000_000: raise PlantnbError(f'--{name} {value}: a number from {least} to 4,000,000 is needed')
     return protocols
 
-# %% ../nbs/a3_cli.ipynb #604d3bef
+# %% ../nbs/a3_cli.ipynb #efdc3aee
 @call_parse
 @user_errors
 def plantnb_run(
@@ -502,7 +504,7 @@ def plantnb_run(
     pairs:int=None, # pairs an epoch for the article's CNN; default: as many as training leaves, at least 1000
     seed:int=0, # of everything that is drawn by chance
     seeds:int=1, # trainings of every model, with seeds from --seed on: how much is luck
-    protocols:arg(str, 'zero-shot, K-shot, healthy-K-shot, loso; default: zero-shot 5-shot', nargs='+')=None,
+    protocols:arg(str, 'zero-shot, K-shot, healthy-K-shot, transductive (of best), loso; default: zero-shot 5-shot', nargs='+')=None,
     recipe:arg(str, "article: its three models; best: chapter 05's recipe beside them", choices=RECIPES)='article',
     tune:int=None, # steps in which the recipe's body is fine-tuned; default: 120, and 0 leaves it as it is
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
@@ -512,7 +514,7 @@ def plantnb_run(
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."
     start, out, backbone = time.time(), Path(out), backbone or ('resnet18' if data else 'efficientnet_lite0')
-    protocols = check_asked(protocols, seed=seed, seeds=seeds, tune=tune, epochs=epochs, pairs=pairs)
+    protocols = check_asked(protocols, recipe, seed=seed, seeds=seeds, tune=tune, epochs=epochs, pairs=pairs)
     train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
     settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
         tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, **counted(epochs, doubtful, seeds))
@@ -627,9 +629,9 @@ def _out_format(out, csv, format):
     if out: out.parent.mkdir(parents=True, exist_ok=True)
     return out, format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
-# %% ../nbs/a3_cli.ipynb #428e1519
+# %% ../nbs/a3_cli.ipynb #04f0fba7
 def _say_answers(answers, folders, out, format, also=()):
-    "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr."
+    "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr: 1 if there is any, else 0."
     answers = answers.assign(filename=answers.filename.map(_printable), error=answers.error.map(_printable))
     folders = folders.assign(folder=folders.folder.map(_printable))
     text = FORMATS[format](answers, folders)
@@ -640,26 +642,28 @@ def _say_answers(answers, folders, out, format, also=()):
     if out: print(f'{len(answers)} answers in {_printable(out)}')
     sys.stdout.flush()
     for error in answers.error[answers.error != '']: say(error)
+    return int((answers.error != '').any())
 
-# %% ../nbs/a3_cli.ipynb #8f3c55e3
-def _answer(predictor, photos, references, nearest):
+# %% ../nbs/a3_cli.ipynb #d1eb3b9e
+def _answer(predictor, photos, references, nearest, one_species):
     "Answers, and a row a folder with what its labels say of them."
     from plantnb.predict import folder_summary, tree_metrics
-    answers = predictor.predict(photos, references, progress=_progress, nearest=nearest)
+    answers = predictor.predict(photos, references, progress=_progress, nearest=nearest, one_species=one_species)
     folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
 
-# %% ../nbs/a3_cli.ipynb #7e838edf
-def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, nearest, format, out, csv, app):
+# %% ../nbs/a3_cli.ipynb #76bb34d1
+def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, one_species, nearest, format, out, csv, app):
     "What is wrong with what was asked for, or None."
     if diseased and not healthy: return '--diseased needs --healthy beside it'
+    if one_species and healthy: return '--healthy says already where the middle of your species lies: leave --one-species out'
     if None not in (sensitivity, prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
     if csv and (out or format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    if app and (photos or healthy or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
+    if app and (photos or healthy or one_species or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #3fed9ca2
+# %% ../nbs/a3_cli.ipynb #09ff5b79
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -669,6 +673,7 @@ def plantnb_predict(
     diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
     sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
     prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
+    one_species:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     nearest:int=0, # name so many known leaves that look most like each one
     format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:Path=None, # file for the answers; the screen then shows the summary only
@@ -680,12 +685,10 @@ def plantnb_predict(
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     photos = [Path(p) for p in photos or []]
-    if wrong := _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    if wrong := _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, one_species, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format)
     from plantnb.predict import load, serve_app
     predictor, said = _moved(load(model), sensitivity, prevalence)
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
-    answers, folders = _answer(predictor, photos, references, nearest)
-    _say_answers(answers, folders, out, format, said)
-    return int((answers.error != '').any())
+    return _say_answers(*_answer(predictor, photos, references, nearest, one_species), out, format, said)

@@ -857,7 +857,7 @@ both labels weighing the same. Threshold regret: how much higher balanced accura
 which nobody knows beforehand. All are computed for each species, then averaged, at the threshold, as if nothing were unsure. Answered: the
 share of leaves outside the band around the threshold in which the model does not decide."""
 
-# %% ../nbs/04_evaluation.ipynb #c1d6a330
+# %% ../nbs/04_evaluation.ipynb #3eb24c32
 MEANS = {
     'zero-shot': """zero-shot: no leaf of an unseen species was a reference for it. References, calibration and threshold were chosen
         on split valid without the query's species; those of best on species left out.""",
@@ -865,7 +865,8 @@ MEANS = {
         20 + 20 leaves for each species, never scored in any k-shot, so every k answers for the same leaves. All draws are in
         references.csv.""",
     'healthy-': 'healthy-k-shot: as k-shot, with healthy leaves only.',
-    'k-shot queries': 'zero-shot (k-shot queries): zero-shot once more, on the query leaves of the k-shot protocols, for comparison.',
+    'k-shot queries': 'zero-shot (k-shot queries): zero-shot on the query leaves of the k-shot protocols, for comparison.',
+    'transductive': 'transductive: zero-shot, but all leaves of a species are looked at, unlabelled.',
     'loso': 'loso: leave one training species out, train on the others, score it; repeated for each.',
     'pairs': "pairs: the article's protocol, random pairs of leaves, same label or not, at 0.5."}
 GROUP_MEANS = dict(

@@ -102,17 +102,21 @@ def shows_leaf(self:Predictor,
     if not guard: return np.ones(len(z), bool)
     return z @ self.extra['guard'].numpy() + guard['bias'] >= guard['threshold']
 
-# %% ../nbs/07_predict.ipynb #52734f28
+# %% ../nbs/07_predict.ipynb #993cfb0a
 @patch
-def _verdicts(self:Predictor, z, references=None):
-    "Scores (n,) and decisions (n,) of embeddings (n, d)."
-    if not len(z): return np.zeros(0), np.zeros(0, object)
-    if references is None: odds, rule = evidence(self.model, z, aggregate=self.rule['aggregate']), self.rule
-    else: odds, rule = self._adapted(z, references)
-    score = probability(odds, rule)
-    return score, np.where(self.shows_leaf(z), decide(score, rule), 'no leaf').astype(object)
+def _odds(self:Predictor, z, references=None):
+    "Log-odds (n,) of embeddings (n, d), and the rule that makes verdicts of them."
+    if references is not None: return self._adapted(z, references)
+    return evidence(self.model, z, aggregate=self.rule['aggregate']), self.rule
 
-# %% ../nbs/07_predict.ipynb #48678109
+@patch
+def _together(self:Predictor, odds, leaf):
+    "The same of leaves of one species, by what all of them say: log-odds (n,), and which of them show a leaf."
+    rule, moved = self.config['unlabelled'], odds.copy()
+    if leaf.any(): moved[leaf] = unlabelled(odds[leaf], rule['shapes'])[0]
+    return moved, rule
+
+# %% ../nbs/07_predict.ipynb #4e9c606c
 @patch
 def predict(self:Predictor,
     images:list, # photographs and folders, or one of them
@@ -120,17 +124,24 @@ def predict(self:Predictor,
     bs:int=64, # photographs in memory at a time
     progress=None, # called with (done, total) after each batch
     nearest:int=0, # how many of the leaves most like it to name, in a column `nearest`
+    one_species:bool=False, # all are leaves of one species, healthy and diseased ones: they say together where its middle lies, see `unlabelled`
 )->pd.DataFrame: # filename, score = P(diseased) in [0, 1], decision (healthy, diseased, unsure, no leaf), error ('' or one line)
-    "A row for everything that was asked for. What cannot be read has an error, and neither score nor decision."
+    "A row for everything that was asked for. What cannot be read has an error, and neither score nor decision. Raises `PlantnbError`, see `one_species`."
+    if one_species and references is not None: raise PlantnbError('one species: your reference leaves say already where its middle lies; give one of the two')
+    if one_species and 'unlabelled' not in self.config: raise PlantnbError('one species: this model does not know how; take one of plantnb_run --recipe best, or the packaged one')
     t = photographs(images).assign(score=np.nan, decision=None, nearest='')
-    todo = np.flatnonzero(t.error == '')
+    todo, odds, leaf, rule = np.flatnonzero(t.error == ''), np.full(len(t), np.nan), np.zeros(len(t), bool), self.rule
     for rows in map(np.array, chunked(todo, bs)):
         z, errors = self.embed(t.filename[rows].tolist())
         t.loc[rows, 'error'] = errors
         ok = rows[np.array(errors) == '']
-        t.loc[ok, 'score'], t.loc[ok, 'decision'] = self._verdicts(z, references)
+        if len(ok): (odds[ok], rule), leaf[ok] = self._odds(z, references), self.shows_leaf(z)
         if nearest: t.loc[ok, 'nearest'] = ['; '.join(names) for names in self.nearest(z, references, nearest)]
         if progress: progress(int(rows[-1]) + 1, len(t))
+    ok = np.flatnonzero(~np.isnan(odds))
+    if one_species: odds[ok], rule = self._together(odds[ok], leaf[ok])
+    t.loc[ok, 'score'] = score = probability(odds[ok], rule)
+    t.loc[ok, 'decision'] = np.where(leaf[ok], decide(score, rule), 'no leaf').astype(object)
     return t[['filename', 'score', 'decision', *(['nearest'] if nearest else []), 'error']]
 
 # %% ../nbs/07_predict.ipynb #6f54bb95
@@ -196,7 +207,7 @@ def tree_metrics(
     found = [(roc_auc_score(g.label == 'diseased', g.score), right(g), g.decision.isin(LABELS).mean()) for g in each]
     return dict(zip(('auroc', 'balanced_accuracy', 'answered'), map(float, np.mean(found, 0)))) | dict(leaves=len(t)) if found else None
 
-# %% ../nbs/07_predict.ipynb #5f2952f7
+# %% ../nbs/07_predict.ipynb #141058bc
 @patch
 def at_sensitivity(self:Predictor,
     wanted:float, # share of diseased leaves to be found, 0.5 to 0.99
@@ -212,6 +223,7 @@ def at_sensitivity(self:Predictor,
     other = copy(self)
     other.rule, other.config = moved(self.rule), dict(self.config)
     if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items() if 'trade' in rule}
+    if 'unlabelled' in other.config: other.config['unlabelled'] = moved(other.config['unlabelled'])
     return other
 
 # %% ../nbs/07_predict.ipynb #09ebdbd9
@@ -231,7 +243,7 @@ def shift_prior(
     ill, well = prevalence*np.asarray(score, float), (1 - prevalence)*(1 - np.asarray(score, float))
     return ill/(ill + well)
 
-# %% ../nbs/07_predict.ipynb #99ca3a50
+# %% ../nbs/07_predict.ipynb #489f576e
 @patch
 def at_prevalence(self:Predictor,
     prevalence:float, # share of diseased leaves where the photographs come from, between 0 and 1
@@ -246,6 +258,7 @@ def at_prevalence(self:Predictor,
     other = copy(self)
     other.rule, other.config = moved(self.rule), dict(self.config)
     if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items()}
+    if 'unlabelled' in other.config: other.config['unlabelled'] = moved(other.config['unlabelled'])
     return other
 
 # %% ../nbs/07_predict.ipynb #0017bcd2
