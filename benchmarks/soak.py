@@ -646,6 +646,10 @@ def tables(n, rng, work):
     for c in data.COLUMNS: yield 'a missing column', refused(lambda: data.read_manifest(csv(','.join(k for k in data.COLUMNS if k != c) + '\n')), 't.csv', c)
     for label in ('1', '0', '', '?', 'nan', 'heatlhy', 'Unknown', '  ', '-', 'TRUE'): yield 'a label that says nothing', left_out(f'p0.jpg,{label}\n', "label" )
     for name in ('../t.csv', '/etc/passwd', 'a/../../x.jpg', 'C:/x.jpg', '..\\\\x.jpg'): yield 'a path that leads out', left_out(f'{name},healthy\n', 'outside')
+    for head in ('name,species,health', 'Leaf,Plant,Ill'): yield 'columns that nobody knows', refused(lambda: data.make_manifest(csv(f'{head}\np0.jpg,apple,healthy\n')), 't.csv', head.split(',')[1])
+    for name in ('../../away', '/tmp/away', '..', 'a\\b', 'a\0b'): yield 'a species that leads out', None if not {*data.species_name(name)} & {*'/\\\0'} and data.species_name(name) != '..' else data.species_name(name)
+    os.mkfifo(work/'pipe')
+    for name in (work/'pipe', '/dev/null'): yield 'a source that is none', refused(lambda: data.make_manifest(name), 'no such folder')
     for name in ('', 'no.jpg', '.', 't.csv', 'p0.jpg/x', 'x'*300 + '.jpg', 'a\0b.jpg'): yield 'a file that is none', left_out(f'"{name}",healthy\n', '')
     yield 'no such leaves', refused(lambda: data.read_manifest(csv(','.join(data.COLUMNS) + '\n../a.jpg' + ','*8 + '\n')), 'outside')
     rows = [dict(filename=f'{s}{k}', species=s, genus='g', split='test', seen=False, label=label, model='m', protocol='zero-shot', seed=0, draw=0, score=.5 + .01*k, decision='healthy')
@@ -737,8 +741,12 @@ def hostile(n, rng, work):
     for t in ({**twin, 'references': torch.zeros(6, 31)}, {**twin, 'reference_labels': torch.zeros(5)}, {**twin, 'references': torch.zeros(6*32)}): yield 'checkpoint: other references', refused(forged(as_twin, t))
     for key, values in dict(kind=['eval', None, 3, [], {}], backbone=['../../x', 'hf-hub:someone/else', 'vit_giant_patch14_clip_224', '', None, 7, ['a']], size=[10**9, -1, 0, '256', 2.5, True, None],
                             how=['rm -rf', 1, None], rule=[[], 'x', 3, dict(threshold=float('nan')), dict(scale='1'), dict(aggregate='eval'), dict(threshold=7), dict(bias=[1])],
-                            shots=[[], dict(x=3), {'1': dict(threshold=-1)}], name=[None, 3, []]).items():
+                            shots=[[], {}, dict(x=3), {'1': dict(threshold=-1)}, {'1': {}, 'healthy-1': {}}, {k: config['rule'] for k in ('1', 'healthy-1')}], name=[None, 3, []],
+                            guard=[True, [], {}, dict(bias=0., threshold='x'), dict(bias=0., threshold=0.)], nearest=[3, 'ab', [1]],
+                            unlabelled=[[], {}, config['rule'], dict(config['rule'], shapes=dict(mean=[0.]*4, spread=[0.]*4))]).items():
         for v in values: yield 'checkpoint: config', refused(forged({**config, key: v}))
+    for key, values in dict(unsure=[True, 'x', [1], [.1, .2, .3], ['a', 'b'], [.9, .2]], references=[3, [4]], trade=[[], dict(sensitivity='ab'), dict(sensitivity=[.5], threshold=[.5])]).items():
+        for v in values: yield 'checkpoint: config', refused(forged({**config, 'rule': {**config['rule'], key: v}}))
     yield 'checkpoint: config', refused(forged({**as_twin, 'combine': 'eval'}, twin))
     yield 'checkpoint: config', refused(forged({k: v for k,v in as_twin.items() if k != 'combine'}, twin))
     for text in (b'', b'[]', b'"x"', b'{', b'\xff\xfe', b'['*200_000, b'{"kind": "baseline"', b'{"a":"' + b'x'*9_000_000 + b'"}', pickle.dumps(Bomb(mark)), b'1e999', b'null'): yield 'checkpoint: no config', refused(forged(text=text))

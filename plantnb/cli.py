@@ -10,7 +10,7 @@ __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'A
            'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article', 'counted', 'check_asked',
            'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
 
-# %% ../nbs/a3_cli.ipynb #ffd162a2
+# %% ../nbs/a3_cli.ipynb #21a60371
 import errno, json, os, sys, time, warnings
 import numpy as np, pandas as pd
 from functools import partial, wraps
@@ -19,6 +19,7 @@ from fastcore.basics import listify
 from fastcore.script import call_parse
 
 from .data import *
+from .data import _apart, _sources
 
 warnings.filterwarnings('ignore', message='`torch.jit', category=FutureWarning) # timm's business, not a user's
 
@@ -37,13 +38,22 @@ def arg(
     "What a comment cannot say about a parameter, for fastcore 1 (`Param`) and fastcore 2 (`Annotated`)"
     return Param(help, kind, opt=opt, **kwargs) if Param else Annotated[kind, help, dict(opt=opt, **kwargs)]
 
-# %% ../nbs/a3_cli.ipynb #133fe018
+# %% ../nbs/a3_cli.ipynb #e37ad66f
+def _streams():
+    "Makes the screen take any character, and replaces what a job without a terminal closed."
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if stream is None: setattr(sys, name, open(os.devnull, 'w', errors='backslashreplace'))
+        elif hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+
+# %% ../nbs/a3_cli.ipynb #d0f177a6
 def user_errors(
     f:callable, # a command; returns its exit code, None counts as 0
 )->callable: # `f`, with a user's mistake as one line on stderr and exit code 1
     "A user's mistake (`PlantnbError`, or a file that cannot be opened or written) becomes one line, not a traceback"
     @wraps(f)
     def _f(*args, **kwargs):
+        _streams()
         try: return f(*args, **kwargs)
         except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # `... | head`: no reader left
         except (PlantnbError, OSError) as e: say(f'{f.__name__}: {one_line(e)}{way_out(e)}')
@@ -83,13 +93,13 @@ EPOCHS = dict(zip(MODELS, (5, 5, 4)))
 RECIPES = 'article', 'best'
 PROTOCOLS = 'zero-shot', '5-shot'
 
-# %% ../nbs/a3_cli.ipynb #b4826d38
+# %% ../nbs/a3_cli.ipynb #d2519f3e
 def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot`, `transductive` or `loso`
                   )->tuple: # (k, healthy_only); (0, False) for those without known leaves
     "What a protocol's name asks for; raises `PlantnbError` for one that is not known."
     k, healthy = name.removeprefix('healthy-').removesuffix('-shot'), name.startswith('healthy-')
     if name in ('zero-shot', 'transductive', 'loso'): return 0, False
-    if name.endswith('-shot') and k.isdigit() and int(k) > 0: return int(k), healthy
+    if name.endswith('-shot') and k.isascii() and k.isdigit() and int(k) > 0: return int(k), healthy
     raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, transductive, loso, 5-shot or healthy-5-shot, with any number")
 
 # %% ../nbs/a3_cli.ipynb #9ebd5055
@@ -262,7 +272,7 @@ def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
         if protocol == 'transductive' and unlabelled: scores.append(generalise.transductive(model, z, manifest, unlabelled, name, settings['seed']))
     return scores, references, evaluation.pair_metrics(model, z, manifest, seed=settings['seed'])
 
-# %% ../nbs/a3_cli.ipynb #c60dde09
+# %% ../nbs/a3_cli.ipynb #f3ba29b8
 def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, tell:callable, folder:Path # as for `train_model`
                   )->list: # scores rows of protocol `loso`, a table a species
     "Every training species scored by a model, and a rule, that have not seen it."
@@ -273,7 +283,7 @@ def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path
     for species in both.index[both]:
         tell(f'{name}: leave {species} out')
         part = lab.assign(split=lab.split.where(lab.species != species, 'test'))
-        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, folder/'loso'/species)
+        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, folder/'loso'/species.encode()[:200].decode(errors='ignore'))
         scored = evaluation.zero_shot(found['model'], found['z'], part, found['rule'], name, settings['seed'])
         scored = scored[scored.split == 'test'].assign(protocol='loso')
         scores.append(scored.assign(split=scored.filename.map(lab.set_index('filename').split)))
@@ -382,7 +392,7 @@ def prepare_run(train, test, # folders or CSVs
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
     return manifest, len(embedded)
 
-# %% ../nbs/a3_cli.ipynb #a696f250
+# %% ../nbs/a3_cli.ipynb #4acd90a1
 def run(train, test, # folders or CSVs
         out:Path, settings:dict, # the run folder, and what the result depends on
         resume:bool=False, # go on with a run that was stopped
@@ -392,10 +402,12 @@ def run(train, test, # folders or CSVs
     from plantnb import nets
     nets.make_combine(settings['combine']) # what cannot be had is said before anything is written
     body = nets.make_body(settings['backbone']).to(nets.default_device())
+    _apart(Path(out), [source for side,asked in dict(train=train, test=test).items() for source in _sources(asked, side)])
     with hold(out, 'plantnb_run', tell): return _run(train, test, out, settings, body, resume, tell)
 
-# %% ../nbs/a3_cli.ipynb #a7668564
+# %% ../nbs/a3_cli.ipynb #32d142f6
 def _run(train, test, out, settings, body, resume, tell):
+    from matplotlib import rc_context
     from plantnb import evaluation, predict
     claim_run(out, settings)
     tell('prepare the photographs')
@@ -405,7 +417,7 @@ def _run(train, test, out, settings, body, resume, tell):
     z = embed_leaves(body, [out/f for f in manifest.filename], out, settings)
     quiet_bars()
     metrics = run_models(body, z, manifest, out, settings, resume, tell)
-    report = evaluation.write_report(out)
+    with rc_context({'text.parse_math': False}): report = evaluation.write_report(out) # a dollar in the name of a species is a dollar
     predict.write_cards(out)
     tell('done')
     table = evaluation.metrics_table(metrics).drop(columns=['accuracy', 'F1', 'threshold regret', 'interval'])
@@ -490,7 +502,7 @@ def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `p
         if value is not None and not least <= value <= 4_000_000: raise PlantnbError(f'--{name} {value}: a number from {least} to 4,000,000 is needed')
     return protocols
 
-# %% ../nbs/a3_cli.ipynb #efdc3aee
+# %% ../nbs/a3_cli.ipynb #80f3bfec
 @call_parse
 @user_errors
 def plantnb_run(
@@ -508,7 +520,7 @@ def plantnb_run(
     recipe:arg(str, "article: its three models; best: chapter 05's recipe beside them", choices=RECIPES)='article',
     tune:int=None, # steps in which the recipe's body is fine-tuned; default: 120, and 0 leaves it as it is
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
-    how:str='crop', # photographs to squares: crop, pad or squash
+    how:arg(str, 'photographs to squares: crop, pad or squash', choices=['crop', 'pad', 'squash'])='crop',
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
@@ -555,13 +567,18 @@ def plantnb_fetch(
     if archives and not failed: print(f'{root/"downloads"} may be deleted: {size_words(sum(f.stat().st_size for f in archives))}')
     return int(failed > 0)
 
-# %% ../nbs/a3_cli.ipynb #a8456ed3
+# %% ../nbs/a3_cli.ipynb #229ec09e
 def _printable(text):
     "Text that any terminal and file takes: bytes of a file name that are no UTF-8 are shown as escapes."
-    return os.fsencode(text).decode('utf-8', 'backslashreplace')
+    return str(text).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
-# %% ../nbs/a3_cli.ipynb #5cf07e2f
+def _on_screen(text):
+    "The same without line ends and other codes that would move a terminal's cursor."
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in _printable(text))
+
+# %% ../nbs/a3_cli.ipynb #f63f549f
 def _as_table(answers, folders):
+    answers = answers.assign(filename=answers.filename.map(_on_screen))
     score, decision = [f'{s:.3f}' if s == s else '-' for s in answers.score], answers.decision.fillna('failed')
     shown = pd.DataFrame(dict(filename=answers.filename, score=score, decision=decision, nearest=answers.get('nearest', '')))
     width = max([len('filename'), *map(len, shown.filename)])
@@ -621,15 +638,17 @@ def _progress(done, total):
     if not sys.stderr.isatty() or total <= 64: return
     print(f'\r{done} of {total} photographs', end='\n' if done == total else '', file=sys.stderr, flush=True)
 
-# %% ../nbs/a3_cli.ipynb #7cdf3a25
-def _out_format(out, csv, format):
+# %% ../nbs/a3_cli.ipynb #30591f1d
+def _out_format(out, csv, format, model):
     "The file of the answers, its folder made, and the format that was asked for, else the one of the file's suffix, else a table."
     out, format = Path(out or csv) if out or csv else None, 'csv' if csv else format
     if out and out.is_dir(): raise PlantnbError(f'--out {out}: is a folder; name a file in it, such as {out/"answers.csv"}')
+    if out and out.suffix.lower() in IMAGE_SUFFIXES: raise PlantnbError(f'--out {out}: would be written over a photograph; name a file such as answers.csv')
+    if out and model and out.resolve().parent == Path(model).resolve(): raise PlantnbError(f'--out {out}: lies in the folder of the model; name another file')
     if out: out.parent.mkdir(parents=True, exist_ok=True)
     return out, format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
-# %% ../nbs/a3_cli.ipynb #04f0fba7
+# %% ../nbs/a3_cli.ipynb #0bb64832
 def _say_answers(answers, folders, out, format, also=()):
     "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr: 1 if there is any, else 0."
     answers = answers.assign(filename=answers.filename.map(_printable), error=answers.error.map(_printable))
@@ -637,33 +656,35 @@ def _say_answers(answers, folders, out, format, also=()):
     text = FORMATS[format](answers, folders)
     if out: write_text(out, text)
     else: print(text, end='')
+    folders = folders.assign(folder=folders.folder.map(_on_screen))
     lines = [*map(_summary_line, folders.itertuples()), *filter(None, map(_marks_line, folders.itertuples())), *also]
     if out or format == 'table': print(*lines, sep='\n', end='\n' if lines else '')
     if out: print(f'{len(answers)} answers in {_printable(out)}')
     sys.stdout.flush()
-    for error in answers.error[answers.error != '']: say(error)
+    for error in answers.error[answers.error != '']: say(_on_screen(error))
     return int((answers.error != '').any())
 
-# %% ../nbs/a3_cli.ipynb #d1eb3b9e
-def _answer(predictor, photos, references, nearest, one_species):
+# %% ../nbs/a3_cli.ipynb #0dc8a66c
+def _answer(predictor, photos, references, nearest, together):
     "Answers, and a row a folder with what its labels say of them."
     from plantnb.predict import folder_summary, tree_metrics
-    answers = predictor.predict(photos, references, progress=_progress, nearest=nearest, one_species=one_species)
+    answers = predictor.predict(photos, references, progress=_progress, nearest=nearest, together=together)
     folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
 
-# %% ../nbs/a3_cli.ipynb #76bb34d1
-def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, one_species, nearest, format, out, csv, app):
+# %% ../nbs/a3_cli.ipynb #c3092e81
+def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app):
     "What is wrong with what was asked for, or None."
     if diseased and not healthy: return '--diseased needs --healthy beside it'
-    if one_species and healthy: return '--healthy says already where the middle of your species lies: leave --one-species out'
+    if nearest < 0: return f'--nearest {nearest}: how many leaves are to be named, 0 or more'
+    if together and healthy: return '--healthy says already where the middle of your species lies: leave --together out'
     if None not in (sensitivity, prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
     if csv and (out or format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    if app and (photos or healthy or one_species or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
+    if app and (photos or healthy or together or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #09ff5b79
+# %% ../nbs/a3_cli.ipynb #51d05e5a
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -673,7 +694,7 @@ def plantnb_predict(
     diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
     sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
     prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
-    one_species:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
+    together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     nearest:int=0, # name so many known leaves that look most like each one
     format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:Path=None, # file for the answers; the screen then shows the summary only
@@ -685,10 +706,10 @@ def plantnb_predict(
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     photos = [Path(p) for p in photos or []]
-    if wrong := _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, one_species, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
-    out, format = _out_format(out, csv, format)
+    if wrong := _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    out, format = _out_format(out, csv, format, model)
     from plantnb.predict import load, serve_app
     predictor, said = _moved(load(model), sensitivity, prevalence)
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
-    return _say_answers(*_answer(predictor, photos, references, nearest, one_species), out, format, said)
+    return _say_answers(*_answer(predictor, photos, references, nearest, together), out, format, said)

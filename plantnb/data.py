@@ -22,13 +22,13 @@ from PIL import Image, ImageOps
 
 from fastcore.basics import chunked, listify, noop
 
-# %% ../nbs/00_data.ipynb #7d51b537
+# %% ../nbs/00_data.ipynb #364ac857
 class PlantnbError(ValueError):
     "A mistake the user can mend; its message is one line that names the file and the way out."
 
 LABELS = ('healthy', 'diseased')
 COLUMNS = ['filename', 'label', 'species', 'genus', 'disease', 'source', 'leaf', 'split', 'sha256']
-IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.heic', '.heif', '.jfif'}
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.heic', '.heif', '.jfif', '.jpe', '.avif'}
 MIN_SIDE = 16 # pixels; a smaller picture shows no leaf
 
 # %% ../nbs/00_data.ipynb #4aaa3dde
@@ -95,12 +95,13 @@ def _header(path):
     im.close()
     raise PlantnbError(f'is too small to show a leaf ({im.width} x {im.height} pixels)')
 
-# %% ../nbs/00_data.ipynb #ae1e9359
+# %% ../nbs/00_data.ipynb #bd7bb219
 def _pixels(im, near):
     "How many pixels decoding will hold, a JPEG made ready for a fraction of them. Raises `PlantnbError` when there are too many."
-    whole, told = im.width*im.height, f'{im.width} x {im.height}'
+    tile = getattr(im, 'tag_v2', {}) # of a TIFF: width and height of a tile
+    whole, told = max(im.width*im.height, tile.get(322, 0)*tile.get(323, 0)), f'{im.width} x {im.height}'
     if near: im.draft(None, (2*near, 2*near))
-    held = whole if im.info.get('progressive') else im.width*im.height # a progressive JPEG is kept whole until its end
+    held = whole if tile or im.info.get('progressive') else im.width*im.height # a progressive JPEG is kept whole until its end
     most = MOST_PIXELS.get(im.format, Image.MAX_IMAGE_PIXELS)
     if most and held > most: raise PlantnbError(f'has more pixels than is safe to open ({told}); save it smaller')
     return held
@@ -217,14 +218,14 @@ FAMILY = {
 ALIASES = {'gauva':'guava', 'grapes':'grape', 'maize':'corn', 'bell pepper':'pepper', 'pepper bell':'pepper',
            'alstonia':'alstonia scholaris', 'pongamia':'pongamia pinnata', 'soyabean':'soybean'}
 
-# %% ../nbs/00_data.ipynb #abb6c953
+# %% ../nbs/00_data.ipynb #674503c6
 def species_name(
     text:str, # as a folder or a CSV spells it
 )->str: # lower case, one spelling; 'unknown' when nothing is left
     "One spelling for a species: no code in brackets, no underscores, known variants joined."
-    text = re.sub(r'\(.*?\)', ' ', unicodedata.normalize('NFC', str(text)).replace('_', ' ')).split(',')[0]
+    text = re.sub(r'\(.*?\)|[/\\\0]', ' ', unicodedata.normalize('NFC', str(text)).replace('_', ' ')).split(',')[0]
     text = ' '.join(text.lower().split())
-    return ALIASES.get(text, text) or 'unknown'
+    return ALIASES.get(text, text) if text.strip('.') else 'unknown'
 
 # %% ../nbs/00_data.ipynb #58a11071
 def genus(
@@ -323,7 +324,7 @@ def _files(root):
     "Every file below `root` in an order that does not depend on the disk."
     return (Path(root)/name for name, reason in _walk(root) if not reason)
 
-# %% ../nbs/00_data.ipynb #da1ea655
+# %% ../nbs/00_data.ipynb #e5ef5fd0
 def _as_text(name):
     "A file name as text that can be written; bytes that are no UTF-8 are shown as escapes."
     return os.fsencode(name).decode('utf-8', 'backslashreplace')
@@ -331,7 +332,7 @@ def _as_text(name):
 def leads_out(name:str # of a file, as a table gives it
              )->bool: # it is absolute or climbs with `..`
     "Does a file name lead out of the folder it is counted from?"
-    return PurePosixPath(name).is_absolute() or '..' in PurePosixPath(name).parts or bool(re.match('[A-Za-z]:', name))
+    return '\0' in name or PurePosixPath(name).is_absolute() or '..' in PurePosixPath(name).parts or bool(re.match('[A-Za-z]:', name))
 
 # %% ../nbs/00_data.ipynb #7375d726
 def _tree_rows(root, doubtful=False):
@@ -347,13 +348,15 @@ def _tree_rows(root, doubtful=False):
         except PlantnbError as e: skipped.append((name, str(e)))
     return rows, skipped
 
-# %% ../nbs/00_data.ipynb #d21afff7
+# %% ../nbs/00_data.ipynb #f77c44ad
 def _read_csv(path):
     "The CSV as strings, with columns filename and label: those of that name, else the first two; a header is optional."
     d = _read_text_csv(path)
     if d.shape[1] < 2: raise PlantnbError(f'{path}: needs two columns or more, file name and label')
     if Path(str(d.columns[0])).suffix.lower() in IMAGE_SUFFIXES: d = _read_text_csv(path, header=None)
-    if {'filename', 'label'} <= set(d.columns): return d
+    named = d.rename(columns=lambda c: str(c).strip().lower())
+    if {'filename', 'label'} <= set(named): return named
+    if d.shape[1] > 2 and isinstance(d.columns[0], str): raise PlantnbError(f"{path}: which columns are filename and label? It has {', '.join(d)}")
     return d.rename(columns={d.columns[0]:'filename', d.columns[1]:'label'})
 
 def _read_text_csv(path, **kwargs):
@@ -407,14 +410,14 @@ def _check(path, decode):
         return sha256_of(path), None
     except BROKEN as e: return None, _reason(e, path)
 
-# %% ../nbs/00_data.ipynb #63da2b7f
+# %% ../nbs/00_data.ipynb #c5e40d74
 def source_root(
     source:str|Path, # folder or CSV
 )->Path: # folder that a manifest's file names are relative to
     "The folder that `make_manifest(source)` counts its file names from. Raises `PlantnbError` when there is no such source."
     if source is None or not str(source): raise PlantnbError('no folder or CSV of photographs was given')
     source = Path(source)
-    if not source.exists(): raise PlantnbError(f'{source}: no such folder or CSV')
+    if not source.is_dir() and not source.is_file(): raise PlantnbError(f'{source}: no such folder or CSV')
     return source if source.is_dir() else source.parent
 
 # %% ../nbs/00_data.ipynb #c84e946d
@@ -678,13 +681,13 @@ def _base(source):
     csv = _find_csv(source)
     return csv.parent if csv else source_root(source)
 
-# %% ../nbs/00_data.ipynb #0212a7a5
+# %% ../nbs/00_data.ipynb #212b70b7
 def _inputs(source):
     "Every file that `source` is read from."
     csv = _find_csv(source)
     if not csv: return _files(source_root(source))
     rows, skipped = _csv_rows(csv)
-    return chain([csv], (csv.parent/r[0] for r in rows + skipped))
+    return chain([csv], (csv.parent/r[0] for r in rows + skipped if '\0' not in r[0]))
 
 # %% ../nbs/00_data.ipynb #82f7086d
 def _claim(out, key):

@@ -249,24 +249,33 @@ def checkpoint_save(model:nn.Module, # a `Baseline` or a `Twin`
     write_text(folder/'config.json', json.dumps(config, indent=1))
     return folder
 
-# %% ../nbs/01_baseline.ipynb #2b07e336
+# %% ../nbs/01_baseline.ipynb #2081911c
 def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
 def _some_text(v): return isinstance(v, str)
-def _four(v): return isinstance(v, list) and len(v) == 4 and all(map(_number, v))
-def _shapes(v): return isinstance(v, dict) and _four(v.get('mean')) and _four(v.get('spread')) and min(v['spread']) > 0
-def _rules(v): return isinstance(v, dict) and not any(_wrong(rule, RULE) for rule in v.values())
+def _numbers(v, n=None): return isinstance(v, list) and len(v) == (n or len(v)) > 0 and all(map(_number, v))
+def _texts(v): return isinstance(v, list) and all(map(_some_text, v))
+def _shapes(v): return isinstance(v, dict) and _numbers(v.get('mean'), 4) and _numbers(v.get('spread'), 4) and min(v['spread']) > 0
+def _band(v): return v is None or (_numbers(v, 2) and 0 <= v[0] <= v[1] <= 1)
+def _trade(v):
+    if not isinstance(v, dict) or not _numbers(v.get('sensitivity')): return False
+    return all(_numbers(v.get(k), len(v['sensitivity'])) for k in ('specificity', 'threshold'))
+def _rule(v): return not _wrong(v, RULE, ('scale', 'bias', 'threshold'))
+def _shots(v):
+    "Rules by how many leaves are known: at least one with both labels, and one with healthy leaves alone."
+    return isinstance(v, dict) and {k.startswith('healthy-') for k in v if k.removeprefix('healthy-').isdecimal()} == {False, True} and all(map(_rule, v.values()))
 
-RULE = dict(scale=_number, bias=_number, threshold=lambda v: _number(v) and 0 <= v <= 1, aggregate=lambda v: v in (*AGGREGATES, 'head'))
-CONFIG = dict(kind=lambda v: v in BUILDERS, backbone=_some_text, name=_some_text, body_at=_some_text,
-    size=lambda v: type(v) is int and 32 <= v <= 1024, how=lambda v: v in ('crop', 'pad', 'squash'), combine=lambda v: v in COMBINES,
-    rule=lambda v: not _wrong(v, RULE), shots=_rules, unlabelled=lambda v: not _wrong(v, RULE) and _shapes(v.get('shapes')))
+RULE = dict(scale=_number, bias=_number, threshold=lambda v: _number(v) and 0 <= v <= 1, aggregate=lambda v: v in (*AGGREGATES, 'head'),
+    unsure=_band, trade=_trade, references=_texts)
+CONFIG = dict(kind=lambda v: _some_text(v) and v in BUILDERS, backbone=_some_text, name=_some_text, body_at=_some_text,
+    size=lambda v: type(v) is int and 32 <= v <= 1024, how=lambda v: v in ('crop', 'pad', 'squash'), combine=lambda v: _some_text(v) and v in COMBINES,
+    rule=lambda v: not _wrong(v, RULE), shots=_shots, unlabelled=lambda v: _rule(v) and _shapes(v.get('shapes')), nearest=_texts,
+    guard=lambda v: isinstance(v, dict) and _number(v.get('bias')) and _number(v.get('threshold')))
 
-# %% ../nbs/01_baseline.ipynb #e9c1beee
+# %% ../nbs/01_baseline.ipynb #70355218
 def _wrong(d, forms, needed=()):
     "The first key of a dict whose value cannot be right, or that is missing; None when all are well."
     if not isinstance(d, dict): return 'rule'
-    good = lambda k: isinstance(d[k], str | int | float | dict) and forms[k](d[k])
-    return next((k for k in forms if (k in d and not good(k)) or (k in needed and k not in d)), None)
+    return next((k for k in forms if (k in d and not forms[k](d[k])) or (k in needed and k not in d)), None)
 
 # %% ../nbs/01_baseline.ipynb #82f1b636
 DTYPES = {torch.float32: ('F32', 'F16'), torch.int64: ('I64',)} # what a file may hold them as
@@ -309,7 +318,20 @@ def read_tensors(file:Path, # model.safetensors
     if not config.get('body_at'): return tensors
     return {config['body_at'] + k: v for k,v in packaged_weights(config['backbone']).items() if not k.startswith('classifier.')} | tensors
 
-# %% ../nbs/01_baseline.ipynb #306a7a51
+# %% ../nbs/01_baseline.ipynb #bc38443d
+@torch.inference_mode()
+def _try_out(model, config, extra):
+    "Raises what a picture would raise, and `PlantnbError` where the tensors beside the network do not fit its embedding."
+    size = config.get('size', 256)
+    d, shapes = model.embedding(torch.zeros(1, 3, size, size)).shape[1], {k: list(t.shape) for k,t in extra.items()}
+    k = shapes.get('middle', [0])[0]
+    fit = dict(guard=[d], axes=[k, d], middle=[k], gallery=[len(config.get('nearest', [])), k])
+    needed = {'guard'} & config.keys() | (fit.keys() - {'guard'} if shapes.keys() - {'guard'} else set())
+    if wrong := sorted({name for name in shapes if shapes[name] != fit[name]} | needed - shapes.keys()):
+        raise PlantnbError(f"'extra.{wrong[0]}' is missing, or does not fit the network")
+    if 'shots' in config and not hasattr(model, 'adapted'): raise PlantnbError("config.json: 'shots' is nothing for this network")
+
+# %% ../nbs/01_baseline.ipynb #023d6551
 def checkpoint_load(folder:Path # a folder that `checkpoint_save` wrote
                    )->tuple: # (model in eval mode on the default device, config)
     "A model and its config; with it `references` (m, d), `reference_labels` (m,) and `extra`, where it has any. Raises `PlantnbError` naming what is wrong."
@@ -327,10 +349,11 @@ def checkpoint_load(folder:Path # a folder that `checkpoint_save` wrote
         references = tensors.pop('references', None), tensors.pop('reference_labels', None)
         extra = {k.removeprefix('extra.'): tensors.pop(k) for k in [*tensors] if k.startswith('extra.')}
         model.load_state_dict(tensors)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
+        _try_out(model.eval(), config, extra)
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError, SafetensorError) as e:
         told = str(e) if isinstance(e, PlantnbError) else f'{type(e).__name__}: {" ".join(str(e).split())[:200]}'
         raise PlantnbError(f'{folder}: not a checkpoint that can be read ({told}); train it again with plantnb_run') from e
-    model = model.eval().to(default_device())
+    model = model.to(default_device())
     model.references, model.reference_labels = (None if r is None else r.to(default_device()) for r in references)
     model.extra = extra
     return model, config

@@ -21,14 +21,14 @@ from .data import *
 from .data import UNREAD, _walk
 from .nets import *
 
-# %% ../nbs/07_predict.ipynb #e834b410
+# %% ../nbs/07_predict.ipynb #231cfef5
 def photographs(
     paths:list, # photographs and folders, or one of them
 )->pd.DataFrame: # filename as it was given or found, error ('' for a file that is there)
     "Every photograph meant by `paths`, once. Folders are walked as `make_manifest` walks them; what is missing, empty or may not be read has an error."
     rows = {}
     for path in map(Path, listify(paths)):
-        for f, error in _photographs(path): rows.setdefault(os.path.realpath(f), (f, error))
+        for f, error in _photographs(path): rows.setdefault(f if '\0' in f else os.path.realpath(f), (f, error))
     return pd.DataFrame(rows.values(), columns=['filename', 'error'], dtype=object)
 
 # %% ../nbs/07_predict.ipynb #558e46f9
@@ -102,7 +102,7 @@ def shows_leaf(self:Predictor,
     if not guard: return np.ones(len(z), bool)
     return z @ self.extra['guard'].numpy() + guard['bias'] >= guard['threshold']
 
-# %% ../nbs/07_predict.ipynb #993cfb0a
+# %% ../nbs/07_predict.ipynb #b6b693e9
 @patch
 def _odds(self:Predictor, z, references=None):
     "Log-odds (n,) of embeddings (n, d), and the rule that makes verdicts of them."
@@ -110,13 +110,13 @@ def _odds(self:Predictor, z, references=None):
     return evidence(self.model, z, aggregate=self.rule['aggregate']), self.rule
 
 @patch
-def _together(self:Predictor, odds, leaf):
+def _of_one_species(self:Predictor, odds, leaf):
     "The same of leaves of one species, by what all of them say: log-odds (n,), and which of them show a leaf."
     rule, moved = self.config['unlabelled'], odds.copy()
     if leaf.any(): moved[leaf] = unlabelled(odds[leaf], rule['shapes'])[0]
     return moved, rule
 
-# %% ../nbs/07_predict.ipynb #4e9c606c
+# %% ../nbs/07_predict.ipynb #fc99ab39
 @patch
 def predict(self:Predictor,
     images:list, # photographs and folders, or one of them
@@ -124,11 +124,11 @@ def predict(self:Predictor,
     bs:int=64, # photographs in memory at a time
     progress=None, # called with (done, total) after each batch
     nearest:int=0, # how many of the leaves most like it to name, in a column `nearest`
-    one_species:bool=False, # all are leaves of one species, healthy and diseased ones: they say together where its middle lies, see `unlabelled`
+    together:bool=False, # all are leaves of one species, healthy and diseased ones: they say together where its middle lies, see `unlabelled`
 )->pd.DataFrame: # filename, score = P(diseased) in [0, 1], decision (healthy, diseased, unsure, no leaf), error ('' or one line)
-    "A row for everything that was asked for. What cannot be read has an error, and neither score nor decision. Raises `PlantnbError`, see `one_species`."
-    if one_species and references is not None: raise PlantnbError('one species: your reference leaves say already where its middle lies; give one of the two')
-    if one_species and 'unlabelled' not in self.config: raise PlantnbError('one species: this model does not know how; take one of plantnb_run --recipe best, or the packaged one')
+    "A row for everything that was asked for. What cannot be read has an error, and neither score nor decision. Raises `PlantnbError`, see `together`."
+    if together and references is not None: raise PlantnbError('together: your reference leaves say already where its middle lies; give one of the two')
+    if together and 'unlabelled' not in self.config: raise PlantnbError('together: this model does not know how; take one of plantnb_run --recipe best, or the packaged one')
     t = photographs(images).assign(score=np.nan, decision=None, nearest='')
     todo, odds, leaf, rule = np.flatnonzero(t.error == ''), np.full(len(t), np.nan), np.zeros(len(t), bool), self.rule
     for rows in map(np.array, chunked(todo, bs)):
@@ -138,8 +138,9 @@ def predict(self:Predictor,
         if len(ok): (odds[ok], rule), leaf[ok] = self._odds(z, references), self.shows_leaf(z)
         if nearest: t.loc[ok, 'nearest'] = ['; '.join(names) for names in self.nearest(z, references, nearest)]
         if progress: progress(int(rows[-1]) + 1, len(t))
-    ok = np.flatnonzero(~np.isnan(odds))
-    if one_species: odds[ok], rule = self._together(odds[ok], leaf[ok])
+    lost, ok = np.flatnonzero((t.error == '') & np.isnan(odds)), np.flatnonzero(~np.isnan(odds))
+    t.loc[lost, 'error'] = t.filename[lost] + ': what the network says of it is no number; take another model'
+    if together: odds[ok], rule = self._of_one_species(odds[ok], leaf[ok])
     t.loc[ok, 'score'] = score = probability(odds[ok], rule)
     t.loc[ok, 'decision'] = np.where(leaf[ok], decide(score, rule), 'no leaf').astype(object)
     return t[['filename', 'score', 'decision', *(['nearest'] if nearest else []), 'error']]
@@ -207,7 +208,7 @@ def tree_metrics(
     found = [(roc_auc_score(g.label == 'diseased', g.score), right(g), g.decision.isin(LABELS).mean()) for g in each]
     return dict(zip(('auroc', 'balanced_accuracy', 'answered'), map(float, np.mean(found, 0)))) | dict(leaves=len(t)) if found else None
 
-# %% ../nbs/07_predict.ipynb #141058bc
+# %% ../nbs/07_predict.ipynb #449acca1
 @patch
 def at_sensitivity(self:Predictor,
     wanted:float, # share of diseased leaves to be found, 0.5 to 0.99
@@ -223,7 +224,8 @@ def at_sensitivity(self:Predictor,
     other = copy(self)
     other.rule, other.config = moved(self.rule), dict(self.config)
     if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items() if 'trade' in rule}
-    if 'unlabelled' in other.config: other.config['unlabelled'] = moved(other.config['unlabelled'])
+    if 'trade' in self.config.get('unlabelled', {}): other.config['unlabelled'] = moved(self.config['unlabelled'])
+    else: other.config.pop('unlabelled', None)
     return other
 
 # %% ../nbs/07_predict.ipynb #09ebdbd9

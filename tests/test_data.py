@@ -1,5 +1,5 @@
 "Manifests, duplicates, splits and preparing, on tiny pictures; the real rehearsal leaves where they are."
-import os, shutil, subprocess, sys, time
+import os, shutil, struct, subprocess, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, pandas as pd, pytest
@@ -425,3 +425,31 @@ def test_doubtful_pears_are_left_out_or_kept(tmp_path):
     assert (m.species == 'pear').sum() == 9 and skipped.filename.tolist() == ['pear_h115.JPG', 'pear_h160.JPG', 'pear_h170.JPG']
     m = prepare(tmp_path/'b', tmp_path/'a', tmp_path/'out', doubtful=True)
     assert (m.species == 'pear').sum() == 12 and (m.label[m.species == 'pear'] == 'healthy').sum() == 6
+
+
+def test_columns_are_known_by_name_whatever_their_case(tmp_path):
+    for i in range(4): picture(tmp_path/f'{i}.jpg', i)
+    rows = ''.join(f'{i}.jpg,oak,{("healthy", "rust")[i % 2]}\n' for i in range(4))
+    (tmp_path/'a.csv').write_text('Filename,Species, Label\n' + rows)
+    m, _ = make_manifest(tmp_path/'a.csv')
+    assert m.label.tolist() == ['healthy', 'diseased']*2 and set(m.species) == {'oak'}
+    (tmp_path/'a.csv').write_text('leaf,plant,health\n' + rows)
+    with pytest.raises(PlantnbError, match='which columns .* leaf, plant, health'): make_manifest(tmp_path/'a.csv')
+
+
+def test_names_that_lead_elsewhere(tmp_path):
+    for i in range(4): picture(tmp_path/f'{i}.jpg', i)
+    (tmp_path/'a.csv').write_text('filename,species,label\n0.jpg,../../up,healthy\n1.jpg,/tmp/up,rust\n2.jpg,..,rust\n3.jpg,a\\b,rust\nx\0y.jpg,oak,rust\n')
+    m, skipped = make_manifest(tmp_path/'a.csv')
+    assert len(m) == 4 and len(skipped) == 1 and not any({*s} & {*'/\\'} or s.strip('.') == '' for s in m.species)
+    os.mkfifo(tmp_path/'pipe')
+    for odd in (tmp_path/'pipe', '/dev/null'):
+        with pytest.raises(PlantnbError, match='no such folder'): make_manifest(odd)
+
+
+def test_the_tiles_of_a_tiff_count(tmp_path):
+    "64 x 64 pixels in one tile of 20,000 x 20,000, which would be decoded whole."
+    entries = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 20_000), (323, 4, 1, 20_000), (324, 4, 1, 140), (325, 4, 1, 9)]
+    head = b'II*\0' + struct.pack('<IH', 8, len(entries)) + b''.join(struct.pack('<HHII', *e) for e in entries)
+    (tmp_path/'tile.tif').write_bytes(head + bytes(64))
+    with pytest.raises(PlantnbError, match='more pixels than is safe'): open_leaf(tmp_path/'tile.tif')

@@ -5,7 +5,7 @@ import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from plantnb.cli import plantnb_predict
 from plantnb.data import PlantnbError
-from plantnb.nets import Baseline, checkpoint_save, evidence, exact_math, make_body, probability, twin_resnet
+from plantnb.nets import Baseline, checkpoint_save, evidence, exact_math, make_body, probability, twin_resnet, unlabelled
 from plantnb.predict import BOX, Predictor, export_onnx, folder_summary, load, photographs, share_interval, tree_metrics
 from plantnb.toy import toy_leaves
 
@@ -159,7 +159,58 @@ def test_command_formats_and_out(field, capsys, monkeypatch):
     assert answers['folders'][0]['folder'] == 'my leaves, ünï' and 'leaf 0' not in out
 
 
+@pytest.fixture(scope='module')
+def knowing(field):
+    "The baseline with a mixture of what is usual, as the recipe keeps one."
+    p = load(field/'models/baseline')
+    shapes = dict(mean=[-2., 1., -1., -.5], spread=[2., .3, .3, .3])
+    return Predictor(p.model, dict(p.config, unlabelled=dict(aggregate='head', scale=.7, bias=0., threshold=.5, shapes=shapes)))
+
+
+def test_one_species_finds_its_middle_and_changes_no_order(knowing, field):
+    folder = field/'my leaves, ünï'
+    alone, together = knowing.predict(folder), knowing.predict(folder, together=True, bs=3)
+    odds = evidence(knowing.model, knowing.embed(alone.filename.tolist())[0])
+    moved, share = unlabelled(odds, knowing.config['unlabelled']['shapes'])
+    assert np.allclose(together.score, 1/(1 + np.exp(-.7*moved)), atol=.02) and 0 < share < 1
+    assert (together.score.to_numpy()[alone.score.argsort()][:-1] <= together.score.to_numpy()[alone.score.argsort()][1:] + .02).all()
+    assert together.decision.tolist() == ['diseased' if s >= .5 else 'healthy' for s in together.score]
+    rare = knowing.at_prevalence(.1).predict(folder, together=True)
+    assert np.allclose(rare.score/(1 - rare.score)*9, together.score/(1 - together.score), rtol=1e-3)
+
+
+def test_one_species_beside_what_does_not_go_with_it(knowing, field):
+    folder = field/'my leaves, ünï'
+    own = knowing.references(folder/'healthy', folder/'diseased')
+    with pytest.raises(PlantnbError, match='one of the two'): knowing.predict(folder, own, together=True)
+    with pytest.raises(PlantnbError, match='does not know how'): load(field/'models/baseline').predict(folder, together=True)
+    assert knowing.predict(field/'text.jpg', together=True).error.str.contains('text.jpg').all()
+
+
+def test_a_network_that_overflows_is_said(knowing, field):
+    broken = load(field/'models/baseline')
+    broken.model.head.weight.data.copy_(torch.where(broken.model.head.weight > 0, 3e38, -3e38))
+    answer = broken.predict(field/'my leaves, ünï')
+    assert answer.score.isna().all() and answer.error.str.contains('no number').all() and answer.decision.isna().all()
+
+
+@pytest.mark.parametrize('closed', ['>&-', '2>&-', '>&- 2>&-', ''])
+def test_any_screen_and_none(field, closed):
+    "Names that a narrow screen cannot show, line ends in names, and streams that a job without a terminal lacks."
+    folder = field/'odd names'
+    folder.mkdir(exist_ok=True)
+    for name in ('葉ü.jpg', 'line\nbreak \x1b[31m.jpg'): shutil.copy(next((field/'my leaves, ünï').rglob('*.jpg')), folder/name)
+    script = command(field, '--help') and field/'plantnb_predict.py' # is written by it
+    ran = subprocess.run(f'"{sys.executable}" "{script}" "odd names" --model models/baseline {closed}', shell=True, cwd=field, capture_output=True, text=True,
+                         env={**os.environ, 'PYTHONPATH': str(ROOT), 'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'})
+    assert ran.returncode == 0 and ran.stderr == '', ran.stderr
+    if not closed.startswith('>'): assert len(ran.stdout.splitlines()) == 4 and '\\nbreak \\x1b' in ran.stdout and '\x1b' not in ran.stdout
+
+
 @pytest.mark.parametrize('args,code,says', [
+    (['--csv', 'cut.jpg', 'text.jpg'], 1, 'written over a photograph'), (['--model', 'models/baseline', '--out', 'models/baseline/config.json', 'text.jpg'], 1, 'folder of the model'),
+    (['--nearest', '-1', 'text.jpg'], 2, '--nearest'), (['--together', '--healthy', 'empty', 'text.jpg'], 2, '--together'),
+    (['--model', 'models/baseline', '--together', 'text.jpg'], 1, 'does not know how'),
     ([], 2, 'photos'), (['--model', 'models/baseline'], 2, 'photos'), (['one.jpg', '--csv', 'a.csv', '--out', 'b.csv'], 2, '--csv'),
     (['--model', 'models/baseline', '--sensitivity', '0.9', 'x.jpg'], 1, 'does not know the price'), (['--model', 'models/baseline', '--format', 'xml', 'x.jpg'], 2, 'xml'),
     (['--model', 'models/baseline', '--prevalence', '5', 'x.jpg'], 1, 'share of diseased leaves'), (['--prevalence', '.1', '--sensitivity', '.9', 'x.jpg'], 2, 'one of them'),

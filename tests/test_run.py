@@ -87,6 +87,14 @@ def test_a_run_that_is_killed_goes_on_to_the_same_scores(leaves, done, tmp_path)
     assert code == 0, err
     assert (out/'scores.csv').read_bytes() == (done[0]/'scores.csv').read_bytes()
 
+def test_a_mistake_claims_no_folder(leaves, tmp_path, capsys):
+    "The corrected command can be given at once, and nothing is left among the photographs."
+    before = sorted(leaves.rglob('*'))
+    for train,out in (('trian', tmp_path/'out'), ('train', leaves/'train'), ('train', leaves/'test'/'run')):
+        code = plantnb_run(**{**SMALL, 'train': leaves/train, 'test': leaves/'test', 'out': out})
+        assert code == 1 and capsys.readouterr().err.count('\n') == 1 and not (tmp_path/'out').exists() and sorted(leaves.rglob('*')) == before
+
+
 def test_a_mistake_is_one_line_and_exit_code_one(tmp_path):
     code, _, err = run(Path('no/such/folder'), tmp_path/'a')
     assert code == 1 and 'no/such/folder' in err and err.count('\n') == 1, err

@@ -29,7 +29,7 @@ used for nothing but the figures below. This is not the article's data; with tha
 def needed(run):
     "The checkpoint's config, or the reason why it cannot be packed"
     config = json.loads((run/'models/best/config.json').read_text(encoding='utf-8'))
-    lacks = [k for k, there in dict(trade='trade' in config['rule'], unsure='unsure' in config['rule'], **{k: k in config for k in ('guard', 'nearest', 'shots')}).items() if not there]
+    lacks = [k for k, there in dict(trade='trade' in config['rule'], unsure='unsure' in config['rule'], **{k: k in config for k in ('guard', 'nearest', 'shots', 'unlabelled')}).items() if not there]
     if lacks: sys.exit(f'{run}: its checkpoint lacks {", ".join(lacks)}; it was made by an older plantnb: run plantnb_run again, with --resume')
     return config
 
