@@ -272,7 +272,7 @@ def score_model(name:str, model, z:np.ndarray, rule:dict, # as for `save_model`
         if protocol == 'transductive' and unlabelled: scores.append(generalise.transductive(model, z, manifest, unlabelled, name, settings['seed']))
     return scores, references, evaluation.pair_metrics(model, z, manifest, seed=settings['seed'])
 
-# %% ../nbs/a3_cli.ipynb #f3ba29b8
+# %% ../nbs/a3_cli.ipynb #5fb1f948
 def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path, settings:dict, resume:bool, tell:callable, folder:Path # as for `train_model`
                   )->list: # scores rows of protocol `loso`, a table a species
     "Every training species scored by a model, and a rule, that have not seen it."
@@ -283,7 +283,8 @@ def score_left_out(name:str, body, z:np.ndarray, manifest:pd.DataFrame, out:Path
     for species in both.index[both]:
         tell(f'{name}: leave {species} out')
         part = lab.assign(split=lab.split.where(lab.species != species, 'test'))
-        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, folder/'loso'/species.encode()[:200].decode(errors='ignore'))
+        its_folder = folder/'loso'/species.encode()[:200].decode(errors='ignore')
+        found = train_model(name, body, z[rows], part, out, settings, resume, lambda text: None, its_folder)
         scored = evaluation.zero_shot(found['model'], found['z'], part, found['rule'], name, settings['seed'])
         scored = scored[scored.split == 'test'].assign(protocol='loso')
         scores.append(scored.assign(split=scored.filename.map(lab.set_index('filename').split)))
@@ -673,8 +674,8 @@ def _answer(predictor, photos, references, nearest, together):
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
 
-# %% ../nbs/a3_cli.ipynb #c3092e81
-def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app):
+# %% ../nbs/a3_cli.ipynb #cbb0bc49
+def _misused(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app):
     "What is wrong with what was asked for, or None."
     if diseased and not healthy: return '--diseased needs --healthy beside it'
     if nearest < 0: return f'--nearest {nearest}: how many leaves are to be named, 0 or more'
@@ -684,7 +685,7 @@ def _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, together, n
     if app and (photos or healthy or together or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #51d05e5a
+# %% ../nbs/a3_cli.ipynb #c6f879f3
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -706,7 +707,7 @@ def plantnb_predict(
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     photos = [Path(p) for p in photos or []]
-    if wrong := _wrong_usage(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    if wrong := _misused(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format, model)
     from plantnb.predict import load, serve_app
     predictor, said = _moved(load(model), sensitivity, prevalence)

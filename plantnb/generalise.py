@@ -528,7 +528,7 @@ def mixture_shapes(loso:pd.DataFrame # from `leave_one_out`
         rows.append([healthy.mean(), *np.log([gap, max(healthy.std(), least)/gap, max(diseased.std(), least)/gap])])
     return dict(mean=np.mean(rows, 0).tolist(), spread=np.maximum(1.2*np.std(rows, 0, ddof=1), .1).tolist())
 
-# %% ../nbs/05_generalise.ipynb #7bdfc38d
+# %% ../nbs/05_generalise.ipynb #abe9d712
 def rule_unlabelled(loso:pd.DataFrame, # from `leave_one_out`
                     seed:int=0, n:int=100, shares:tuple=(.1, .3, .5, .7, .9), # of the draws: leaves of a folder, and how many of them are diseased
                    )->dict: # scale, bias, threshold, unsure, trade: see `verdict_rule`; shapes: from `mixture_shapes`
@@ -538,7 +538,8 @@ def rule_unlabelled(loso:pd.DataFrame, # from `leave_one_out`
         shapes = mixture_shapes(loso[both & (loso.species != species)])
         for share in shares:
             rng = np.random.default_rng([seed, int(100*share)])
-            rows = np.concatenate([rng.choice(np.flatnonzero(d.label == label), k) for label,k in zip(LABELS, (n - round(n*share), round(n*share)))])
+            ill = round(n*share)
+            rows = np.concatenate([rng.choice(np.flatnonzero(d.label == label), k) for label,k in zip(LABELS, (n - ill, ill))])
             parts.append(pd.DataFrame(dict(e=unlabelled(d.logit.to_numpy()[rows], shapes)[0], y=targets(d)[rows], species=f'{species} {view}')))
     d = pd.concat(parts)
     return dict(aggregate='head', **verdict_rule(d.e, d.y, d.species, shift=False), shapes=mixture_shapes(loso[both]))
@@ -633,7 +634,7 @@ def judged_left_out(lab:pd.DataFrame, views:dict, # a row a leaf; from `trunk_vi
     loso, _ = leave_one_out(lab, learn, score)
     return left_out, loso
 
-# %% ../nbs/05_generalise.ipynb #1082eb62
+# %% ../nbs/05_generalise.ipynb #8a383ebe
 def fit_best(body:Body, # frozen
              manifest:pd.DataFrame, root:Path, # from `prepare`
              store:Path, # folder of stores
@@ -651,7 +652,8 @@ def fit_best(body:Body, # frozen
     best = learn(np.arange(len(lab)))
     tell(f'best: embed {len(manifest)} leaves')
     z = embed_once(best.features.body, [root/f for f in manifest.filename], store, how=how, features=best.features)
-    return dict(model=best, z=z, rule=rule_left_out(loso), loso=loso, shots=partial(rule_for_shots, left_out, lab, seed=seed), unlabelled=rule_unlabelled(loso, seed))
+    rules = dict(rule=rule_left_out(loso), shots=partial(rule_for_shots, left_out, lab, seed=seed), unlabelled=rule_unlabelled(loso, seed))
+    return dict(model=best, z=z, loso=loso, **rules)
 
 # %% ../nbs/05_generalise.ipynb #a02a5a4d
 from pytorch_metric_learning import losses, miners, samplers

@@ -249,7 +249,7 @@ def checkpoint_save(model:nn.Module, # a `Baseline` or a `Twin`
     write_text(folder/'config.json', json.dumps(config, indent=1))
     return folder
 
-# %% ../nbs/01_baseline.ipynb #2081911c
+# %% ../nbs/01_baseline.ipynb #752712e9
 def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
 def _some_text(v): return isinstance(v, str)
 def _numbers(v, n=None): return isinstance(v, list) and len(v) == (n or len(v)) > 0 and all(map(_number, v))
@@ -262,7 +262,8 @@ def _trade(v):
 def _rule(v): return not _wrong(v, RULE, ('scale', 'bias', 'threshold'))
 def _shots(v):
     "Rules by how many leaves are known: at least one with both labels, and one with healthy leaves alone."
-    return isinstance(v, dict) and {k.startswith('healthy-') for k in v if k.removeprefix('healthy-').isdecimal()} == {False, True} and all(map(_rule, v.values()))
+    if not isinstance(v, dict) or not all(map(_rule, v.values())): return False
+    return {k.startswith('healthy-') for k in v if k.removeprefix('healthy-').isdecimal()} == {False, True}
 
 RULE = dict(scale=_number, bias=_number, threshold=lambda v: _number(v) and 0 <= v <= 1, aggregate=lambda v: v in (*AGGREGATES, 'head'),
     unsure=_band, trade=_trade, references=_texts)
@@ -609,7 +610,7 @@ def adapted(self:Best,
     "What the model says once it knows a few leaves of the species."
     return self.few(own, labels)(z) if labels.any() else evidence(self, z) - evidence(self, own).mean()
 
-# %% ../nbs/05_generalise.ipynb #5d856ce4
+# %% ../nbs/05_generalise.ipynb #1b1a938d
 def unlabelled(odds:np.ndarray, # (n,) log-odds of leaves of one species, from `evidence`
                shapes:dict, # from `mixture_shapes`
                most:int=500, # leaves that are looked at, evenly spread over all
@@ -630,5 +631,6 @@ def unlabelled(odds:np.ndarray, # (n,) log-odds of leaves of one species, from `
     weight = np.exp(weight - weight.max())/np.exp(weight - weight.max()).sum()
     grid, turn = np.linspace(odds.min(), odds.max(), 512), (healthy/near**2 - diseased/far**2)/(1/near**2 - 1/far**2)
     x = np.maximum(grid, turn) # below it the wider distribution would win again
-    p = np.clip(weight.sum(1) @ (1/(1 + np.exp(normal(x, healthy, near) - normal(x, diseased, far)))), 1e-6, 1 - 1e-6)
+    against = np.minimum(normal(x, healthy, near) - normal(x, diseased, far), 60)
+    p = np.clip(weight.sum(1) @ (1/(1 + np.exp(against))), 1e-6, 1 - 1e-6)
     return np.interp(odds, grid, np.log(p/(1 - p))), float(weight.sum(0) @ shares)

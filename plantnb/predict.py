@@ -302,7 +302,7 @@ def _shots_rule(self:Predictor, labels):
     have = int(min((labels == label).sum() for label in ((0,) if alone else (0, 1))))
     return fitted[max([k for k in fitted if k <= have], default=min(fitted))]
 
-# %% ../nbs/07_predict.ipynb #3956c615
+# %% ../nbs/07_predict.ipynb #d4a07c45
 @patch
 def _adapted(self:Predictor, z, references):
     "Log-odds (n,) centred by the user's references, and the rule that goes with them."
@@ -313,7 +313,8 @@ def _adapted(self:Predictor, z, references):
     known = lambda q: self.rule['scale']*evidence(self.model, q, *refs, aggregate=how)
     new = few_leaves_head(own, labels) if both and not self.twin else lambda q: 0.
     odds = lambda q: known(q) + new(q)
-    if both: return odds(z) - (odds(own)[labels == 1].mean() + odds(own)[labels == 0].mean())/2, dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
+    middle = lambda: (odds(own)[labels == 1].mean() + odds(own)[labels == 0].mean())/2
+    if both: return odds(z) - middle(), dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
     kept = self.model.references[self.model.reference_labels == 0]
     return odds(z) - odds(own).mean() + odds(kept).mean(), dict(self.rule, scale=1.)
 
