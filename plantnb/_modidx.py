@@ -540,6 +540,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'plantnb.predict.Predictor._of_one_species': ( 'predict.html#predictor._of_one_species',
                                                                                 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor._shots_rule': ('predict.html#predictor._shots_rule', 'plantnb/predict.py'),
+                                 'plantnb.predict.Predictor._under': ('predict.html#predictor._under', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.at_prevalence': ('predict.html#predictor.at_prevalence', 'plantnb/predict.py'),
                                  'plantnb.predict.Predictor.at_sensitivity': ( 'predict.html#predictor.at_sensitivity',
                                                                                'plantnb/predict.py'),

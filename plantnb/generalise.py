@@ -528,21 +528,21 @@ def mixture_shapes(loso:pd.DataFrame # from `leave_one_out`
         rows.append([healthy.mean(), *np.log([gap, max(healthy.std(), least)/gap, max(diseased.std(), least)/gap])])
     return dict(mean=np.mean(rows, 0).tolist(), spread=np.maximum(1.2*np.std(rows, 0, ddof=1), .1).tolist())
 
-# %% ../nbs/05_generalise.ipynb #abe9d712
+# %% ../nbs/05_generalise.ipynb #2b95672b
 def rule_unlabelled(loso:pd.DataFrame, # from `leave_one_out`
                     seed:int=0, n:int=100, shares:tuple=(.1, .3, .5, .7, .9), # of the draws: leaves of a folder, and how many of them are diseased
                    )->dict: # scale, bias, threshold, unsure, trade: see `verdict_rule`; shapes: from `mixture_shapes`
     "How what `unlabelled` says becomes a probability and a verdict, from species that were left out."
-    parts, both = [], loso.groupby('species').label.transform('nunique') == 2
-    for (species, view),d in loso[both].groupby(['species', 'view']):
-        shapes = mixture_shapes(loso[both & (loso.species != species)])
+    parts = []
+    for (species, view),d in loso.groupby(['species', 'view']):
+        shapes = mixture_shapes(loso[loso.species != species])
         for share in shares:
             rng = np.random.default_rng([seed, int(100*share)])
             ill = round(n*share)
             rows = np.concatenate([rng.choice(np.flatnonzero(d.label == label), k) for label,k in zip(LABELS, (n - ill, ill))])
             parts.append(pd.DataFrame(dict(e=unlabelled(d.logit.to_numpy()[rows], shapes)[0], y=targets(d)[rows], species=f'{species} {view}')))
     d = pd.concat(parts)
-    return dict(aggregate='head', **verdict_rule(d.e, d.y, d.species, shift=False), shapes=mixture_shapes(loso[both]))
+    return dict(aggregate='head', **verdict_rule(d.e, d.y, d.species, shift=False), shapes=mixture_shapes(loso))
 
 # %% ../nbs/05_generalise.ipynb #0368cabf
 def transductive(model:Best, z:np.ndarray, # (N, d) embeddings, a row a manifest row

@@ -208,7 +208,19 @@ def tree_metrics(
     found = [(roc_auc_score(g.label == 'diseased', g.score), right(g), g.decision.isin(LABELS).mean()) for g in each]
     return dict(zip(('auroc', 'balanced_accuracy', 'answered'), map(float, np.mean(found, 0)))) | dict(leaves=len(t)) if found else None
 
-# %% ../nbs/07_predict.ipynb #449acca1
+# %% ../nbs/07_predict.ipynb #3b417849
+@patch
+def _under(self:Predictor, moved, can=lambda rule: True):
+    "The same model with every rule `moved` that `can` be, without its band; those that cannot be are left out."
+    change = lambda rule: {k: v for k,v in moved(rule).items() if k != 'unsure'}
+    other = copy(self)
+    other.rule, other.config = change(self.rule), dict(self.config)
+    if 'shots' in self.config: other.config['shots'] = {k: change(rule) for k,rule in self.config['shots'].items() if can(rule)}
+    rule = other.config.pop('unlabelled', None)
+    if rule and can(rule): other.config['unlabelled'] = change(rule)
+    return other
+
+# %% ../nbs/07_predict.ipynb #5d0e5be8
 @patch
 def at_sensitivity(self:Predictor,
     wanted:float, # share of diseased leaves to be found, 0.5 to 0.99
@@ -216,17 +228,12 @@ def at_sensitivity(self:Predictor,
     "A predictor that misses fewer diseased leaves, or raises fewer false alarms. Raises `PlantnbError` where the price is not known."
     def moved(rule):
         t = rule['trade']
-        return {k: v for k,v in rule.items() if k != 'unsure'} | dict(threshold=float(np.interp(wanted, t['sensitivity'], t['threshold'])))
+        return rule | dict(threshold=float(np.interp(wanted, t['sensitivity'], t['threshold'])))
     table = self.rule.get('trade')
     if not table: raise PlantnbError('sensitivity: this model does not know the price of it; take one of plantnb_run --recipe best, or the packaged one')
     low, high = table['sensitivity'][0], table['sensitivity'][-1]
     if not low <= wanted <= high: raise PlantnbError(f'sensitivity {wanted:g}: choose a share from {low:g} to {high:g}')
-    other = copy(self)
-    other.rule, other.config = moved(self.rule), dict(self.config)
-    if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items() if 'trade' in rule}
-    if 'trade' in self.config.get('unlabelled', {}): other.config['unlabelled'] = moved(self.config['unlabelled'])
-    else: other.config.pop('unlabelled', None)
-    return other
+    return self._under(moved, lambda rule: 'trade' in rule)
 
 # %% ../nbs/07_predict.ipynb #09ebdbd9
 @patch
@@ -245,7 +252,7 @@ def shift_prior(
     ill, well = prevalence*np.asarray(score, float), (1 - prevalence)*(1 - np.asarray(score, float))
     return ill/(ill + well)
 
-# %% ../nbs/07_predict.ipynb #489f576e
+# %% ../nbs/07_predict.ipynb #c48d3bcc
 @patch
 def at_prevalence(self:Predictor,
     prevalence:float, # share of diseased leaves where the photographs come from, between 0 and 1
@@ -254,14 +261,10 @@ def at_prevalence(self:Predictor,
     if not 0 < prevalence < 1: raise PlantnbError(f'prevalence {prevalence:g}: give the share of diseased leaves, such as 0.05, more than 0 and less than 1')
     prior = float(np.log(prevalence/(1 - prevalence)))
     def moved(rule):
-        rule = {k: v for k,v in rule.items() if k != 'unsure'} | dict(bias=rule['bias'] + prior, prior=prior)
+        rule = rule | dict(bias=rule['bias'] + prior, prior=prior)
         if 'trade' in rule: rule['trade'] = rule['trade'] | dict(threshold=shift_prior(rule['trade']['threshold'], prevalence).tolist())
         return rule
-    other = copy(self)
-    other.rule, other.config = moved(self.rule), dict(self.config)
-    if 'shots' in other.config: other.config['shots'] = {k: moved(rule) for k,rule in other.config['shots'].items()}
-    if 'unlabelled' in other.config: other.config['unlabelled'] = moved(other.config['unlabelled'])
-    return other
+    return self._under(moved)
 
 # %% ../nbs/07_predict.ipynb #0017bcd2
 @patch

@@ -1,5 +1,5 @@
 """Chapters 05 and 07: what the leaves of a folder say together, and what it is worth to know how many of them are diseased, on PlantVillage species that
-were left out; field/ is not used.
+were left out; only --field, which chooses nothing, looks at field/.
 
     PLANTNB_LEAVES=../shared/leaves python tools/measure_folders.py RUN      writes results/folders.csv; about 3 minutes on 2 cores
     python tools/measure_folders.py RUN --box                                and the rule for leaves of one species into the model in the box
