@@ -580,12 +580,12 @@ class Best(Baseline):
 
 BUILDERS['best'] = lambda config: Best(make_body(config['backbone'], pretrained=False))
 
-# %% ../nbs/05_generalise.ipynb #9afd1e0d
+# %% ../nbs/05_generalise.ipynb #f8ca8236
 @patch
 def few(self:Best,
         z:np.ndarray, # (m, d) embeddings of a few leaves
         labels:np.ndarray, # (m,) 1 = diseased, 0 = healthy; both must be there
-        strength:float=30., # of the pull towards the head that was trained
+        strength:float=3., # of the pull towards the head that was trained
        )->callable: # (n, d) -> (n,) log-odds of diseased
     "The head moved towards a few labelled leaves: the most likely weights under a Gaussian prior around the trained ones."
     from scipy.optimize import minimize

@@ -199,14 +199,15 @@ def ablation(run, m, seed, part):
 
 
 def strengths(left_out, lab, draws=8):
-    "A row a species, view, k, strength and draw: few leaves of a species that was left out."
+    "A row a species, view, k, strength and draw: few leaves of a species that was left out; none where no others of both labels are left."
     for species,(best, views) in left_out.items():
         own = lab[lab.species == species].reset_index(drop=True)
         y = targets(own)
         for k,draw in product((1, 5, 20), range(draws)):
             shots = draw_shots(own, pd.Series('pool', own.index), k, ('healthy', 'diseased'), 0, draw)
             rest = own.index[~leaf_names(own).isin(leaf_names(shots))]
-            for (view, z),strength in product(views.items(), (30., 100., 300., 1000., 3000., 1e9)):
+            if len(set(y[rest])) < 2: continue
+            for (view, z),strength in product(views.items(), (1., 3., 10., 30., 100., 300., 1000., 1e9)):
                 logit = best.few(z[shots.index], y[shots.index], strength)(z[rest])
                 yield dict(species=species, view=view, k=k, strength=strength, draw=draw, auroc=roc_auc_score(y[rest], logit),
                            balanced_accuracy=balanced_accuracy_score(y[rest], logit > 0))
