@@ -37,20 +37,20 @@ def keep(run, out):
     for history in sorted(run.glob('models/*/history.csv')): shutil.copy(history, out/f'{history.parent.name}.csv')
 
 
-def log(run, path):
-    "Adds the figures of every model and protocol on the unseen species to the log, once."
-    config, metrics = (json.loads((run/f'{name}.json').read_text()) for name in ('config', 'metrics'))
+def log(metrics, asked, path=ROOT/'results/field_log.csv'):
+    "Adds the figures of every model and protocol on the unseen species to the log, once, with the command that asked."
     old = pd.read_csv(path) if path.exists() else pd.DataFrame()
     rows = []
     for model,protocols in metrics.items():
         for protocol,groups in protocols.items():
             if protocol in ('pairs', 'loso') or 'unseen' not in groups or 'queries' in protocol: continue
             for species,found in groups['unseen']['per_species'].items():
-                rows.append(dict(date=datetime.date.today().isoformat(), commit=commit(), command=command(config), model=model, protocol=protocol, species=species,
+                rows.append(dict(date=datetime.date.today().isoformat(), commit=commit(), command=asked, model=model, protocol=protocol, species=species,
                                  **{name: round(found[name]['value'], 4) for name in ('auroc', 'balanced_accuracy', 'ece')}))
     pd.concat([old, pd.DataFrame(rows)]).drop_duplicates(ignore_index=True).to_csv(path, index=False)
 
 
 if __name__ == '__main__':
-    keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])
-    if sys.argv[2] == 'rehearsal': log(Path(sys.argv[1]), ROOT/'results/field_log.csv')
+    run = Path(sys.argv[1])
+    keep(run, ROOT/'results'/sys.argv[2])
+    if sys.argv[2] == 'rehearsal': log(json.loads((run/'metrics.json').read_text()), command(json.loads((run/'config.json').read_text())))

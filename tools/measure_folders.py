@@ -23,7 +23,7 @@ from sklearn.metrics import log_loss
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
+from keep_results import commit, log
 from plantnb.baseline import targets
 from plantnb.data import make_manifest, read_manifest, write_text
 from plantnb.evaluation import evaluate, score_rows
@@ -83,14 +83,19 @@ def left_out_logits(run):
 
 
 def ask_box(field):
-    "A row a protocol and species: the model in the box on a labelled tree of species never seen, every leaf by itself and all leaves of a species together."
+    "Metrics of the model in the box on a labelled tree of species never seen: every leaf by itself, and all leaves of a species together."
     predictor, (m, _) = load(), make_manifest(field)
     m, files = m.assign(split='test'), [str(field/f) for f in m.filename]
     z = np.concatenate([predictor.embed(files[i:i+64])[0] for i in range(0, len(files), 64)])
     name, rule = 'best, in the box', predictor.rule
     score, cols = probability(evidence(predictor.model, z), rule), dict(model=name, protocol='zero-shot', seed=0, draw=0)
     scores = [score_rows(m, score, rule, predictor.config['species'], **cols), transductive(predictor.model, z, m, predictor.config['unlabelled'], name)]
-    for protocol,groups in evaluate(pd.concat(scores, ignore_index=True), m)[name].items():
+    return evaluate(pd.concat(scores, ignore_index=True), m)
+
+
+def by_species(metrics):
+    "A row a protocol and species."
+    for protocol,groups in next(iter(metrics.values())).items():
         for species,r in groups['unseen']['per_species'].items():
             yield dict(protocol=protocol, species=species, leaves=r['healthy'] + r['diseased'], **{k + end: r[k][part] for k,(part, end) in product(MEASURES, PARTS)})
 
@@ -102,7 +107,9 @@ def main():
     parser.add_argument('--field', type=Path, help='a labelled tree of species never seen')
     args = parser.parse_args()
     if args.field:
-        table = pd.DataFrame(ask_box(args.field)).round(4).assign(data='rehearsal leaves, field', commit=commit())
+        metrics = ask_box(args.field)
+        log(metrics, 'python tools/measure_folders.py --field ../shared/leaves/field')
+        table = pd.DataFrame(by_species(metrics)).round(4).assign(data='rehearsal leaves, field', commit=commit())
         table.to_csv(ROOT/'results/together.csv', index=False)
         print(table[['protocol', 'species', 'leaves', *MEASURES]].to_string(index=False))
     if args.run: in_folders(left_out_logits(args.run), args.box)
