@@ -2,7 +2,7 @@
 
     python tools/execute_book.py [--check] [nbs/07_predict.ipynb ...]      (default: the whole book, in order)
 
-Cells that say `#| eval: false` or carry a flag of `tst_flags` are left as they are; so is nbdev's export cell. With `--check`
+Cells that say `#| eval: false` are left as they are, and so is nbdev's export cell; those marked `slow`, which `nbdev_test` leaves out, are run. With `--check`
 nothing runs: only what is saved is looked at. A notebook whose cell fails is not written, and the exit code is 1.
 """
 import argparse, base64, io, json, os, re, subprocess, sys, tempfile, time
@@ -70,10 +70,10 @@ def small(output):
     return {**output, 'data': data, 'metadata': {}}
 
 
-def skipped(cell, flags):
-    "Cells that nbdev_test does not run either."
+def skipped(cell):
+    "Cells that are not run: no code, export, or `#| eval: false`."
     said = {d.split(':')[0].strip(): d.partition(':')[2].strip() for d in re.findall(r'^#\s*\|\s*(.+)$', cell.source, flags=re.M)}
-    return cell.cell_type != 'code' or 'nbdev_export(' in cell.source or said.get('eval', '').lower() == 'false' or bool(flags & {k.split()[0] for k in said if k})
+    return cell.cell_type != 'code' or 'nbdev_export(' in cell.source or said.get('eval', '').lower() == 'false'
 
 
 def execute(path):
@@ -81,11 +81,10 @@ def execute(path):
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
     from nbdev.clean import clean_nb
-    from nbdev.config import get_config
     os.chdir(path.parent)
     sys.path.insert(0, str(ROOT))
-    nb, shell, flags = read_nb(path), CaptureShell(path, mpl_format='png'), set(get_config(path=ROOT).tst_flags.split())
-    shell.run_all(nb, exc_stop=True, preproc=lambda cell: skipped(cell, flags))
+    nb, shell = read_nb(path), CaptureShell(path, mpl_format='png')
+    shell.run_all(nb, exc_stop=True, preproc=skipped)
     for cell in nb.cells:
         if cell.cell_type == 'code': cell.outputs = [o for o in map(small, json.loads(json.dumps(cell.get('outputs', [])))) if o]
     clean_nb(nb)
