@@ -2,8 +2,7 @@
 were left out; only --field, which chooses nothing, looks at field/.
 
     PLANTNB_LEAVES=../shared/leaves python tools/measure_folders.py RUN      writes results/folders.csv; about 3 minutes on 2 cores
-    python tools/measure_folders.py RUN --box                                and the rule for leaves of one species into the model in the box
-    python tools/measure_folders.py --field ../shared/leaves/field           asks that model about species never seen: results/together.csv
+    python tools/measure_folders.py --field ../shared/leaves/field           asks the model in the box about species never seen: results/together.csv
 
 RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, with the models that it keeps of every species left out. A folder holds some
 leaves of such a species, of which a given share is diseased; five are drawn of each kind. Rules and shapes come from the other species. Ways:
@@ -14,7 +13,7 @@ leaves of such a species, of which a given share is diseased; five are drawn of 
 sensitivity, specificity: of verdicts at a probability of one half; log_loss: of the probabilities; share_off: by how much the share that is counted,
 known or guessed differs from the true one.
 """
-import argparse, json, sys
+import argparse, sys
 import numpy as np, pandas as pd
 from functools import partial
 from itertools import product
@@ -25,11 +24,11 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
 from keep_results import commit, log
 from plantnb.baseline import targets
-from plantnb.data import make_manifest, read_manifest, write_text
+from plantnb.data import make_manifest, read_manifest
 from plantnb.evaluation import evaluate, score_rows
 from plantnb.generalise import judged_left_out, learner, rule_left_out, rule_unlabelled, some_of_each, transductive, trunk_views
 from plantnb.nets import evidence, make_body, probability, unlabelled
-from plantnb.predict import BOX, load, shift_prior
+from plantnb.predict import load, shift_prior
 
 MEASURES, PARTS = ('auroc', 'balanced_accuracy', 'ece', 'regret'), (('value', ''), ('low', '_low'), ('high', '_high'))
 SIZES, SHARES, DRAWS = (10, 30, 100, 300), (0, .05, .1, .3, .5, .7, .9, 1), 5
@@ -103,7 +102,6 @@ def by_species(metrics):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path, nargs='?')
-    parser.add_argument('--box', action='store_true', help='put the rule into the model in the box')
     parser.add_argument('--field', type=Path, help='a labelled tree of species never seen')
     args = parser.parse_args()
     if args.field:
@@ -112,14 +110,11 @@ def main():
         table = pd.DataFrame(by_species(metrics)).round(4).assign(data='rehearsal leaves, field', commit=commit())
         table.to_csv(ROOT/'results/together.csv', index=False)
         print(table[['protocol', 'species', 'leaves', *MEASURES]].to_string(index=False))
-    if args.run: in_folders(left_out_logits(args.run), args.box)
+    if args.run: in_folders(left_out_logits(args.run))
 
 
-def in_folders(loso, box):
-    "Writes results/folders.csv; perhaps what follows from it for the box."
-    if box:
-        config = json.loads((BOX/'config.json').read_text(encoding='utf-8'))
-        write_text(BOX/'config.json', json.dumps(config | dict(unlabelled=rule_unlabelled(loso)), indent=1) + '\n')
+def in_folders(loso):
+    "Writes results/folders.csv."
     rows = []
     for (species, view),d in loso.groupby(['species', 'view']):
         others = loso[loso.species != species]
