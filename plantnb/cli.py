@@ -10,7 +10,7 @@ __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'A
            'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article', 'counted', 'check_asked',
            'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
 
-# %% ../nbs/a3_cli.ipynb #21a60371
+# %% ../nbs/a3_cli.ipynb #f1139aeb
 import errno, json, os, sys, time, warnings
 import numpy as np, pandas as pd
 from functools import partial, wraps
@@ -19,7 +19,7 @@ from fastcore.basics import listify
 from fastcore.script import call_parse
 
 from .data import *
-from .data import _apart, _sources
+from .data import _apart, _read_text_csv, _sources
 
 warnings.filterwarnings('ignore', message='`torch.jit', category=FutureWarning) # timm's business, not a user's
 
@@ -371,7 +371,7 @@ def check_same(manifest:pd.DataFrame, out:Path # from `prepare`; the run folder
     if kept.exists() and kept.read_bytes() != as_csv(manifest).encode():
         raise PlantnbError(f'{kept}: the photographs have changed since; run without --resume to train on what there is now, or choose another --out')
 
-# %% ../nbs/a3_cli.ipynb #c9850ca6
+# %% ../nbs/a3_cli.ipynb #820dc3a5
 def prepare_run(train, test, # folders or CSVs
                 out:Path, settings:dict, body, # the run folder, its settings, the frozen body
                 resume:bool, # go on with what was trained on the same photographs
@@ -389,7 +389,7 @@ def prepare_run(train, test, # folders or CSVs
     check_leaves(manifest, settings)
     if resume: check_same(manifest, out)
     write_csv(manifest, out/'manifest.csv')
-    left_out = len(pd.read_csv(out/'skipped.csv'))
+    left_out = len(_read_text_csv(out/'skipped.csv'))
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
     return manifest, len(embedded)
 
@@ -612,6 +612,12 @@ def _marks_line(row):
     return (f'{row.folder}: labels from its folders\' names, {row.leaves:.0f} leaves: AUROC {row.auroc:.3f}, '
             f'balanced accuracy {row.balanced_accuracy:.3f} of the {row.answered:.0%} with a verdict')
 
+# %% ../nbs/a3_cli.ipynb #96b759e1
+def _left_alone_line(row):
+    "Files of a folder that nobody looked at."
+    told = ', '.join(f'{n} {suffix or "without a suffix"}' for suffix,n in row.left_alone.items())
+    return told and f'{row.folder}: left alone, no photographs by their names: {told}'
+
 # %% ../nbs/a3_cli.ipynb #3ab46a63
 def _price_line(predictor, default):
     "What the sensitivity that was asked for costs."
@@ -649,7 +655,7 @@ def _out_format(out, csv, format, model):
     if out: out.parent.mkdir(parents=True, exist_ok=True)
     return out, format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
-# %% ../nbs/a3_cli.ipynb #0bb64832
+# %% ../nbs/a3_cli.ipynb #510cc1f9
 def _say_answers(answers, folders, out, format, also=()):
     "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr: 1 if there is any, else 0."
     answers = answers.assign(filename=answers.filename.map(_printable), error=answers.error.map(_printable))
@@ -662,21 +668,22 @@ def _say_answers(answers, folders, out, format, also=()):
     if out or format == 'table': print(*lines, sep='\n', end='\n' if lines else '')
     if out: print(f'{len(answers)} answers in {_printable(out)}')
     sys.stdout.flush()
-    for error in answers.error[answers.error != '']: say(_on_screen(error))
+    for line in [*map(_on_screen, answers.error[answers.error != '']), *filter(None, map(_left_alone_line, folders.itertuples()))]: say(line)
     return int((answers.error != '').any())
 
-# %% ../nbs/a3_cli.ipynb #0dc8a66c
+# %% ../nbs/a3_cli.ipynb #abd28fbc
 def _answer(predictor, photos, references, nearest, together):
-    "Answers, and a row a folder with what its labels say of them."
-    from plantnb.predict import folder_summary, tree_metrics
+    "Answers, and a row a folder with what its labels say of them and what was left alone in it."
+    from plantnb.predict import folder_summary, left_alone, tree_metrics
     answers = predictor.predict(photos, references, progress=_progress, nearest=nearest, together=together)
     folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
     marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
-    return answers, pd.concat([folder_summary(answers, folders), marks], axis=1)
+    return answers, pd.concat([folder_summary(answers, folders), marks], axis=1).assign(left_alone=[left_alone(f) for f in folders])
 
-# %% ../nbs/a3_cli.ipynb #cbb0bc49
+# %% ../nbs/a3_cli.ipynb #dd43635e
 def _misused(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app):
     "What is wrong with what was asked for, or None."
+    if '' in photos: return 'an empty name is no photograph and no folder; for the folder you are in, name .'
     if diseased and not healthy: return '--diseased needs --healthy beside it'
     if nearest < 0: return f'--nearest {nearest}: how many leaves are to be named, 0 or more'
     if together and healthy: return '--healthy says already where the middle of your species lies: leave --together out'
@@ -685,11 +692,11 @@ def _misused(photos, healthy, diseased, sensitivity, prevalence, together, neare
     if app and (photos or healthy or together or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #c6f879f3
+# %% ../nbs/a3_cli.ipynb #57819e77
 @call_parse
 @user_errors
 def plantnb_predict(
-    photos:arg(Path, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='*'),
+    photos:arg(str, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='*'),
     model:arg(Path, 'folder of a model, such as OUT/models/best of plantnb_run; default: the model that comes with the package')=None,
     healthy:Path=None, # healthy leaves of your own species, a photograph or a folder of them: references
     diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
@@ -706,11 +713,10 @@ def plantnb_predict(
     """Is this leaf diseased? Gives every photograph a score, P(diseased) from 0 to 1, and a decision: healthy, diseased, unsure or no leaf.
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
-    photos = [Path(p) for p in photos or []]
-    if wrong := _misused(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    if wrong := _misused(photos or [], healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format, model)
     from plantnb.predict import load, serve_app
     predictor, said = _moved(load(model), sensitivity, prevalence)
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
-    return _say_answers(*_answer(predictor, photos, references, nearest, together), out, format, said)
+    return _say_answers(*_answer(predictor, [Path(p) for p in photos], references, nearest, together), out, format, said)

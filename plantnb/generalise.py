@@ -440,12 +440,12 @@ class Scaled(nn.Module):
         head.bias.copy_(self.bias)
         return head
 
-# %% ../nbs/05_generalise.ipynb #9cfa23b3
+# %% ../nbs/05_generalise.ipynb #fdccc207
 def fine_tune(body:Body, # frozen; not changed
               views:list, # (n, ...) float16 from its `Trunk`, of the same leaves, one for each way they are shown
               manifest:pd.DataFrame, # n rows: `species`, `label`
               steps:int=120, bs:int=64, lr:float=5e-4, # how often, with how many pictures, and how far at most
-              mix:float=0., # share of batches whose styles are mixed
+              mix:float=0., agree:float=0., # share of batches whose styles are mixed; weight of what a leaf's logits differ by, with all views in each batch
               seed:int=0, # of chance
              )->tuple: # a frozen copy of the body whose last layers have learned from leaves, and its head; the body itself where `steps` is 0 or its layers are not known
     "Last layers and head trained together, by AdamW with a rate that rises to `lr` and falls to nothing."
@@ -460,11 +460,14 @@ def fine_tune(body:Body, # frozen; not changed
     rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: shape(step/steps))
     for _ in range(steps):
         rows, view = rng.choice(len(y), bs, p=p), rng.integers(len(views), size=bs)
+        if agree: rows, view = np.tile(rows[:bs//len(views)], len(views)), np.repeat(range(len(views)), bs//len(views))
         middle, maps = end.split(torch.from_numpy(np.stack([views[v][i] for v,i in zip(view, rows)])).to(device))
         if rng.random() < .5: maps = maps.flip(3)
         if rng.random() < mix: maps = mix_styles(maps, rng)
+        odds = head(end(middle, maps))
+        apart = odds.view(len(views), -1).var(0, correction=0).mean() if agree else 0.
         adam.zero_grad()
-        F.binary_cross_entropy_with_logits(head(end(middle, maps)), y[rows]).backward()
+        (F.binary_cross_entropy_with_logits(odds, y[rows]) + agree*apart).backward()
         adam.step()
         rates.step()
     layers.requires_grad_(False)
@@ -590,7 +593,7 @@ def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showin
     if keep: save_tensors({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, keep)
     return best
 
-# %% ../nbs/05_generalise.ipynb #980b2676
+# %% ../nbs/05_generalise.ipynb #7581b88c
 def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 'as photographed' and 'train' are learned from
             lab:pd.DataFrame, files:list, # a row and a photograph a leaf
             store:Path, steps:int=120, seed:int=0, tell:callable=noop, # see `fit_best`
@@ -601,7 +604,7 @@ def learner(body:Body, views:dict, # frozen; {view: from its `Trunk`}, of which 
     usual = {k: p.default for k,p in signature(fine_tune).parameters.items() if p.default is not p.empty}
     def learn(rows):
         left = set(lab.species) - set(lab.species[rows])
-        tell(f'best: fine-tune without {left.pop()}' if left else 'best: fine-tune with all species')
+        tell(f'best: fine-tune without {" and ".join(sorted(left))}' if left else 'best: fine-tune with all species')
         learned = [(shown[i], lab.species[i], lab.label[i]) for i in rows]
         told = repr((VERSION, body_key(body), learned, [*views], sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())))
         keep = Path(store)/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'

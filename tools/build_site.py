@@ -77,6 +77,7 @@ def summary(source):
 def api_table():
     "nbdev's renderer of a function or class: signature, what it does, and the docments as a table."
     from fastcore.docments import DocmentTbl, _maybe_nm
+    from fastcore.foundation import L
     from nbdev.config import get_config
     from nbdev.doclinks import NbdevLookup
     from nbdev.showdoc import BasicMarkdownRenderer
@@ -85,6 +86,16 @@ def api_table():
         "A table whose cells may hold a `|`, as the type `str|Path` does."
         def cells(self, props): return [str(_maybe_nm(props[c])).replace('|', r'\|') for c in self._columns]
         def _row(self, nm, props): return [nm] + self.cells(props)
+        @property
+        def _row_list(self):
+            "Parameters that share a comment share a row: it stands behind the last of them."
+            rows, sharing = [], []
+            for row in super()._row_list:
+                sharing.append(row)
+                if row[-1]:
+                    rows.append(['<br>'.join(cells) for cells in zip(*(r[:-1] for r in sharing))] + [row[-1]])
+                    sharing = []
+            return L(rows + sharing)
         @property
         def return_str(self): return '| ' + ' | '.join(['**Returns**'] + [f'**{c}**' if c else '' for c in self.cells(self.dm['return'])]) + ' |'
 

@@ -27,7 +27,7 @@ def command(config):
 
 
 def keep(run, out):
-    "metrics.json, the histories, and how they came about."
+    "Keeps metrics.json, the histories, and how they came about; returns the metrics and the command."
     config = json.loads((run/'config.json').read_text())
     how = dict(command=command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
     if how['leaves'] == 'Toy leaves': how.update(train='toy leaves', test='toy leaves')
@@ -35,6 +35,7 @@ def keep(run, out):
     (out/'run.json').write_text(json.dumps(how, indent=1) + '\n')
     shutil.copy(run/'metrics.json', out)
     for history in sorted(run.glob('models/*/history.csv')): shutil.copy(history, out/f'{history.parent.name}.csv')
+    return json.loads((run/'metrics.json').read_text()), how['command']
 
 
 def log(metrics, asked, path=ROOT/'results/field_log.csv'):
@@ -51,6 +52,5 @@ def log(metrics, asked, path=ROOT/'results/field_log.csv'):
 
 
 if __name__ == '__main__':
-    run = Path(sys.argv[1])
-    keep(run, ROOT/'results'/sys.argv[2])
-    if sys.argv[2] == 'rehearsal': log(json.loads((run/'metrics.json').read_text()), command(json.loads((run/'config.json').read_text())))
+    metrics, asked = keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])
+    if sys.argv[2] == 'rehearsal': log(metrics, asked)

@@ -15,7 +15,6 @@ known or guessed differs from the true one.
 """
 import argparse, sys
 import numpy as np, pandas as pd
-from functools import partial
 from itertools import product
 from pathlib import Path
 from sklearn.metrics import log_loss
@@ -23,11 +22,12 @@ from sklearn.metrics import log_loss
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
 from keep_results import commit, log
+from recipe import recipe_of
 from plantnb.baseline import targets
-from plantnb.data import make_manifest, read_manifest
+from plantnb.data import make_manifest
 from plantnb.evaluation import evaluate, score_rows
-from plantnb.generalise import judged_left_out, learner, rule_left_out, rule_unlabelled, some_of_each, transductive, trunk_views
-from plantnb.nets import evidence, make_body, probability, unlabelled
+from plantnb.generalise import judged_left_out, rule_left_out, rule_unlabelled, transductive
+from plantnb.nets import evidence, probability, unlabelled
 from plantnb.predict import load, shift_prior
 
 MEASURES, PARTS = ('auroc', 'balanced_accuracy', 'ece', 'regret'), (('value', ''), ('low', '_low'), ('high', '_high'))
@@ -73,19 +73,11 @@ def asked(odds, y, rule, many):
         yield dict(way='alone, share guessed', **told, **measured(shift_prior(found['alone'][0], np.clip(guess, .01, .99)), truth, guess - share))
 
 
-def left_out_logits(run):
-    "Logits of every species by a model that has not seen it, see `leave_one_out`."
-    lab, body, say = some_of_each(read_manifest(run/'manifest.csv')), make_body(), partial(print, flush=True)
-    files, store = [run/f for f in lab.filename], run/'embeddings'
-    views = trunk_views(body, lab, files, store, tell=say, workers=2)
-    return judged_left_out(lab, views, learner(body, views, lab, files, store, tell=say))[1]
-
-
 def ask_box(field):
     "Metrics of the model in the box on a labelled tree of species never seen: every leaf by itself, and all leaves of a species together."
     predictor, (m, _) = load(), make_manifest(field)
-    m, files = m.assign(split='test'), [str(field/f) for f in m.filename]
-    z = np.concatenate([predictor.embed(files[i:i+64])[0] for i in range(0, len(files), 64)])
+    m = m.assign(split='test')
+    z, _ = predictor.embed([field/f for f in m.filename])
     name, rule = 'best, in the box', predictor.rule
     score, cols = probability(evidence(predictor.model, z), rule), dict(model=name, protocol='zero-shot', seed=0, draw=0)
     scores = [score_rows(m, score, rule, predictor.config['species'], **cols), transductive(predictor.model, z, m, predictor.config['unlabelled'], name)]
@@ -110,11 +102,13 @@ def main():
         table = pd.DataFrame(by_species(metrics)).round(4).assign(data='rehearsal leaves, field', commit=commit())
         table.to_csv(ROOT/'results/together.csv', index=False)
         print(table[['protocol', 'species', 'leaves', *MEASURES]].to_string(index=False))
-    if args.run: in_folders(left_out_logits(args.run))
+    if args.run:
+        recipe = recipe_of(args.run)
+        in_folders(judged_left_out(recipe.lab, recipe.views, recipe.learner())[1])
 
 
 def in_folders(loso):
-    "Writes results/folders.csv."
+    "Writes results/folders.csv, from the logits of every species by a model that has not seen it, see `leave_one_out`."
     rows = []
     for (species, view),d in loso.groupby(['species', 'view']):
         others = loso[loso.species != species]

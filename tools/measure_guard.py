@@ -9,11 +9,12 @@ checkpoint's, chosen on training species that were left out; nothing is chosen h
 """
 import argparse, sys
 from pathlib import Path
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT/'tools'))
+from recipe import Pictures
 from sklearn.metrics import roc_auc_score
 from plantnb.data import load_leaf, read_manifest
 from plantnb.generalise import GROUNDS, erase_leaf
@@ -64,12 +65,6 @@ def made(n):
         yield f'made, {kind}', picture
 
 
-class Pictures(torch.utils.data.Dataset):
-    def __init__(self, pictures): self.pictures = pictures
-    def __len__(self): return len(self.pictures)
-    def __getitem__(self, i): return torch.from_numpy(np.ascontiguousarray(self.pictures[i])).permute(2, 0, 1)
-
-
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
@@ -78,7 +73,7 @@ if __name__ == '__main__':
     predictor, manifest = load(args.model), read_manifest(args.run/'manifest.csv')
     guard = predictor.config['guard']
     test = manifest[manifest.split == 'test']
-    leaves = np.concatenate([predictor.embed([args.run/f for f in test.filename[i:i+64]])[0] for i in range(0, len(test), 64)])
+    leaves, _ = predictor.embed([args.run/f for f in test.filename])
     none = [*grounds(120), *erased(args.run, manifest, 120), *crops(24), *made(60)]
     names, bare = np.array([name for name, _ in none]), embed_dataset(predictor.model.features, Pictures([p for _, p in none]))
     near = lambda z: z @ predictor.extra['guard'].numpy() + guard['bias']

@@ -13,7 +13,6 @@ a seed draws, as it draws their grounds and the batches of the fine-tuning. All 
 import argparse, os, sys
 import numpy as np, pandas as pd, torch
 from copy import deepcopy
-from functools import partial
 from itertools import product
 from PIL import Image
 from pathlib import Path
@@ -23,6 +22,7 @@ from types import SimpleNamespace
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
 from keep_results import commit
+from recipe import recipe_of, say
 from plantnb import toy
 from plantnb.baseline import embed_once, stored, targets
 from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sha256_of
@@ -32,7 +32,6 @@ from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, embed_composites,
 from plantnb.nets import CORES, StagePool, default_device, embed_dataset, evidence, make_body
 
 EACH = 100 # leaves of a cell
-say = partial(print, flush=True)
 JUDGED = 'as photographed', 'judge'
 
 
@@ -213,13 +212,11 @@ def strengths(left_out, lab, draws=8):
                            balanced_accuracy=balanced_accuracy_score(y[rest], logit > 0))
 
 
-def pulled(run, m):
+def pulled(run):
     "A row a species, view, k and strength: means over draws."
-    body, lab = make_body().to(default_device()), some_of_each(m)
-    files = [run/f for f in lab.filename]
-    views = trunk_views(body, lab, files, run/'embeddings', tell=say, workers=CORES)
-    left_out, _ = judged_left_out(lab, views, learner(body, views, lab, files, run/'embeddings', tell=say))
-    table = pd.DataFrame(strengths(left_out, lab))
+    recipe = recipe_of(run)
+    left_out, _ = judged_left_out(recipe.lab, recipe.views, recipe.learner())
+    table = pd.DataFrame(strengths(left_out, recipe.lab))
     say(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string())
     return table.groupby(['species', 'view', 'k', 'strength'], as_index=False)[['auroc', 'balanced_accuracy']].mean()
 
@@ -236,7 +233,7 @@ def main():
     else: m = prepare(rehearsal_leaves()/'plantvillage', rehearsal_leaves()/'field', args.run)
     said = dict(data='rehearsal leaves', device=torch.cuda.get_device_name() if torch.cuda.is_available() else f'{os.cpu_count()} CPU cores', commit=commit())
     if args.strength:
-        pulled(args.run, m).round(4).assign(**said).to_csv(args.out/'strength.csv', index=False)
+        pulled(args.run).round(4).assign(**said).to_csv(args.out/'strength.csv', index=False)
         return
     kept = args.out/'ablation.csv'
     for seed,part in product(args.seeds, args.parts):
