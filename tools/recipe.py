@@ -21,4 +21,4 @@ class Pictures(torch.utils.data.Dataset):
     "uint8 (h, w, 3) arrays as a dataset of pictures."
     def __init__(self, pictures): self.pictures = pictures
     def __len__(self): return len(self.pictures)
-    def __getitem__(self, i): return torch.from_numpy(np.ascontiguousarray(self.pictures[i])).permute(2, 0, 1)
+    def __getitem__(self, i): return torch.from_numpy(np.array(self.pictures[i])).permute(2, 0, 1)
