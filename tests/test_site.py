@@ -40,6 +40,16 @@ def test_a_picture_without_words_ends_the_build():
     bs.caption_pictures([code('print(1)'), md('Text.')], 'x.ipynb')
 
 
+def shared(a:int, b:str='x', # explained together
+           c=None, # alone
+           d=0): "Does nothing."
+
+@needs_tools
+def test_parameters_that_share_a_comment_share_a_row():
+    table = bs.api_table()(shared)._repr_markdown_()
+    for row in ('a<br>b | int<br>str | <br>x | explained together', 'c | NoneType | None | alone', 'd | int | 0 | '): assert f'| {row} |' in table, table
+
+
 def test_cross_references():
     cells = [md('See @fig-a, @fig-b and @eq-loss; not `@fig-c`, nor me@fig-d.org.'), md('![One](a.png){#fig-a}'), code('#| label: fig-b\n#| fig-cap: Two\nplot()', True),
              md('$$ x^2 $$ {#eq-loss}'), md('## Why {#sec-why}\n\nAs @sec-why says.')]

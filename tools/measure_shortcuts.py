@@ -76,7 +76,7 @@ def trainings(run, seeds, names):
     "A row a way to train, seed, species and kind of picture; all leaves as photographed and on the judge's grounds, some of them changed."
     recipe, rule = recipe_of(run), rule_of(run)
     lab, changes = recipe.lab, [*shown(recipe, run)]
-    for seed,name in product(seeds, names):
+    for name,seed in product(names, seeds):
         learn, rows = recipe.learner(seed=seed, **TRAININGS[name]), []
         for pair in PAIRS:
             best = learn(np.flatnonzero(~lab.species.isin(pair)))
