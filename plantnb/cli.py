@@ -353,13 +353,14 @@ def toy_sources()->tuple: # (train folder, test folder)
     toy = toy_leaves()
     return toy/'train', toy/'test'
 
-# %% ../nbs/a3_cli.ipynb #68686a13
+# %% ../nbs/a3_cli.ipynb #332530ca
 def check_leaves(manifest:pd.DataFrame, settings:dict # from `prepare`; of the run
                 )->None:
     "Raises `PlantnbError` for what the run asks of its leaves and they have not, before anything is trained."
     from plantnb import baseline, evaluation
     baseline.check_labels(manifest)
-    for k in {parse_protocol(p)[0] for p in settings['protocols']} - {0}: evaluation._known_species(manifest[manifest.split == 'test'], k)
+    for p in settings['protocols']:
+        if p not in ('zero-shot', 'loso'): evaluation._known_species(manifest[manifest.split == 'test'], p)
     both = manifest[manifest.split != 'test'].groupby('species').label.nunique() == 2
     if both.sum() < 2 and (settings['recipe'] == 'best' or 'loso' in settings['protocols']):
         raise PlantnbError('--recipe best and --protocols loso leave out one training species at a time: two with healthy and diseased leaves are needed')
@@ -655,7 +656,7 @@ def _out_format(out, csv, format, model):
     if out: out.parent.mkdir(parents=True, exist_ok=True)
     return out, format or (out.suffix[1:].lower() if out and out.suffix[1:].lower() in FORMATS else 'table')
 
-# %% ../nbs/a3_cli.ipynb #510cc1f9
+# %% ../nbs/a3_cli.ipynb #d97c56f4
 def _say_answers(answers, folders, out, format, also=()):
     "Answers to `out` or the screen, a line a folder and what `also` is to be said for people, a line a failure on stderr: 1 if there is any, else 0."
     answers = answers.assign(filename=answers.filename.map(_printable), error=answers.error.map(_printable))
@@ -668,7 +669,8 @@ def _say_answers(answers, folders, out, format, also=()):
     if out or format == 'table': print(*lines, sep='\n', end='\n' if lines else '')
     if out: print(f'{len(answers)} answers in {_printable(out)}')
     sys.stdout.flush()
-    for line in [*map(_on_screen, answers.error[answers.error != '']), *filter(None, map(_left_alone_line, folders.itertuples()))]: say(line)
+    for line in map(_on_screen, answers.error[answers.error != '']): say(line)
+    for line in filter(None, map(_left_alone_line, folders.itertuples())): say(line)
     return int((answers.error != '').any())
 
 # %% ../nbs/a3_cli.ipynb #abd28fbc
@@ -692,7 +694,7 @@ def _misused(photos, healthy, diseased, sensitivity, prevalence, together, neare
     if app and (photos or healthy or together or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
     if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
 
-# %% ../nbs/a3_cli.ipynb #57819e77
+# %% ../nbs/a3_cli.ipynb #04ab8ccf
 @call_parse
 @user_errors
 def plantnb_predict(
@@ -713,7 +715,8 @@ def plantnb_predict(
     """Is this leaf diseased? Gives every photograph a score, P(diseased) from 0 to 1, and a decision: healthy, diseased, unsure or no leaf.
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
-    if wrong := _misused(photos or [], healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app): return say(f'plantnb_predict: {wrong}') or 2
+    wrong = _misused(photos or [], healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app)
+    if wrong: return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format, model)
     from plantnb.predict import load, serve_app
     predictor, said = _moved(load(model), sensitivity, prevalence)

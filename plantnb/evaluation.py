@@ -376,18 +376,18 @@ def _shots_on_valid(model, z, m, k, labels, train, rule, seed, draws):
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
     return calibrate(d.e, d.y, d.species) if d.y.nunique()==2 else dict(scale=rule['scale'], bias=0., threshold=.5)
 
-# %% ../nbs/04_evaluation.ipynb #c38c3811
-def _known_species(test, k):
+# %% ../nbs/04_evaluation.ipynb #7df2144f
+def _known_species(test, protocol):
     "Raise when a test species has no name"
     n = (test.species=='unknown').sum()
-    if n: raise PlantnbError(f'{k}-shot needs species: {n} test images have species unknown; add a column species to the CSV')
+    if n: raise PlantnbError(f'{protocol} needs species: {n} test images have species unknown; add a column species to the CSV')
 
 def _rule_train(z, m, rule):
     "What `adapt` needs of the training leaves: z and labels of the rule's references, z of all training leaves"
     refs = np.array(rule['references'], int)
     return z[refs],_labels(m)[refs],z[(m.split=='train').values]
 
-# %% ../nbs/04_evaluation.ipynb #6558692a
+# %% ../nbs/04_evaluation.ipynb #c377c4ad
 def k_shot(
     model, # a baseline or a twin
     z:np.ndarray, # (N, d) embeddings, a row a manifest row
@@ -401,7 +401,7 @@ def k_shot(
     calibrated:callable=None, # (k, labels) -> scale, bias, threshold; default: fitted on `valid`
 )->tuple: # scores rows of the queries of split `test`, references rows
     "P(diseased) with k leaves a label of the query's species; those lacking a label are left out. PlantnbError for unknown species."
-    m = manifest.reset_index(drop=True); y,test = _labels(m),m[m.split=='test']; _known_species(test, k)
+    m = manifest.reset_index(drop=True); y,test = _labels(m),m[m.split=='test']; _known_species(test, f'{k}-shot')
     labels,prefix = (('healthy',),'healthy-') if healthy_only else (LABELS,'')
     train,seen = _rule_train(z, m, rule),m.species[m.split=='train'].unique()
     cal = calibrated(k, labels) if calibrated else _shots_on_valid(model, z, m, k, labels, train, rule, seed, draws)

@@ -7,6 +7,7 @@ from torch import nn
 from plantnb.data import PlantnbError
 from plantnb.evaluation import *
 from plantnb.evaluation import METRICS, REFERENCES, SAME_QUERIES, SCORES
+from plantnb.generalise import transductive
 from plantnb.nets import Twin, evidence, make_combine, probability
 
 NASTY = '<img src=x onerror="alert(1)">&.jpg'
@@ -147,6 +148,7 @@ def test_user_errors(run, tmp_path):
     with pytest.raises(PlantnbError, match='config.json is missing'): write_report(tmp_path)
     with pytest.raises(PlantnbError, match='lack the columns score'): evaluate(scores.drop(columns='score'), m)
     with pytest.raises(PlantnbError, match='needs species'): k_shot(Head(), z, m.assign(species='unknown'), 1, fit_rule(Head(), z, m), 'x')
+    with pytest.raises(PlantnbError, match='transductive needs species: .* unknown'): transductive(Head(), z, m.assign(species='unknown'), {}, 'x')
     with pytest.raises(ValueError, match='needs reference leaves'): evidence(twin(), z)
 
 @pytest.mark.parametrize('keep', [lambda m: m.species.eq('ash'), lambda m: m.label.eq('healthy'), lambda m: m.split.ne('valid'), lambda m: m.split.eq('test'),

@@ -18,6 +18,7 @@ from PIL import Image
 from pathlib import Path
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from types import SimpleNamespace
+from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
@@ -27,7 +28,7 @@ from plantnb import toy
 from plantnb.baseline import embed_once, stored, targets
 from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sha256_of
 from plantnb.evaluation import draw_shots, leaf_names
-from plantnb.generalise import (GROUNDS, End, LeafPool, Trunk, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits, loso_table,
+from plantnb.generalise import (GROUNDS, Composites, End, LeafPool, Trunk, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits, loso_table,
                                 some_of_each, trunk_views)
 from plantnb.nets import CORES, StagePool, default_device, embed_dataset, evidence, make_body
 
@@ -153,6 +154,14 @@ class Bench:
             own = self.lab.iloc[leaves].reset_index(drop=True)
             z = changed(features, own, [self.files[i] for i in leaves], pool, self.store, self.seed, change, label)
             yield f'the features, {way}', self.heads(views, more=[(leaves, label, [prepared(r, sizes, ALL, True, True) for r in z])])
+    def light(self):
+        "(way, scores) of grounds without the change of light, blur and shadow that `composite` ends with."
+        views, _, sizes, features = self.raw('efficientnet_lite0')
+        def compute(rows):
+            drawn = Composites(self.files, self.lab, 'train', LeafPool(self.files, self.lab, seed=self.seed), self.seed)
+            with patch('plantnb.generalise.relight', lambda rng, picture: picture): return embed_dataset(features, torch.utils.data.Subset(drawn, rows), workers=CORES)
+        raw = stored(self.store/f'unlit-{self.seed}{features.tag}.safetensors', [sha256_of(f) for f in self.files], compute)
+        yield 'the features, grounds in the light of the paper', self.heads({**views, 'train': prepared(raw, sizes, ALL, True, True)})
     def bodies(self):
         "(way, scores) of another body, and of two side by side."
         views, other = (self.raw(name)[0] for name in ('efficientnet_lite0', 'efficientnet_lite2'))
@@ -186,7 +195,7 @@ def between(a, b, share=.5):
     return model
 
 
-PARTS = dict(frozen=Bench.frozen, bodies=Bench.bodies, tuned=Bench.tuned) # in the order of the table
+PARTS = dict(frozen=Bench.frozen, light=Bench.light, bodies=Bench.bodies, tuned=Bench.tuned) # in the order of the table
 
 
 def ablation(run, m, seed, part):

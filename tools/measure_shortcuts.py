@@ -9,6 +9,7 @@ every species left out.
 """
 import argparse, json, sys
 import numpy as np, pandas as pd
+from PIL import Image
 from itertools import product
 from pathlib import Path
 from sklearn.ensemble import RandomForestClassifier
@@ -20,8 +21,8 @@ from keep_results import commit
 from recipe import Pictures, recipe_of, say
 from plantnb.baseline import cell_weights, targets
 from plantnb.data import load_leaf, read_manifest
-from plantnb.generalise import GROUNDS, End, Trunk, erase_leaf, fit_tuned, swap_ground
-from plantnb.nets import embed_dataset, evidence, probability
+from plantnb.generalise import GROUNDS, End, Trunk, cut_out, erase_leaf, fit_head, fit_tuned, logits, swap_ground
+from plantnb.nets import StagePool, embed_dataset, evidence, probability
 
 TRAININGS = {'the recipe': {}, 'styles mixed': dict(mix=.5), 'one answer on both grounds': dict(agree=.12), 'both': dict(mix=.5, agree=.12)} # for `fine_tune`
 PAIRS = [('cherry', 'corn'), ('potato', 'tomato'), ('grape', 'pepper')] # left out together, to spare time
@@ -40,9 +41,15 @@ def border(m, run):
                    balanced_accuracy=balanced_accuracy_score(y[rows], p[rows] > .5))
 
 
+def on_grey(leaf):
+    "The leaf, and nothing else."
+    cut, picture = cut_out(leaf), Image.new('RGB', leaf.shape[1::-1], (124, 116, 104))
+    picture.paste(cut, (0, 0), cut)
+    return np.asarray(picture)
+
+
 def changed(m, run, each=150):
-    "For each species: the truth about some of its leaves, and pictures of them as photographed, erased, and on another ground."
-    y = targets(m)
+    "For each species: row numbers of some leaves, and pictures of them as photographed, erased, on another ground, and on none."
     for species in sorted(m.species.unique()):
         own = m[m.species == species]
         own = own.groupby('label', group_keys=False).sample(frac=1, random_state=0).groupby('label').head(each).index
@@ -50,13 +57,33 @@ def changed(m, run, each=150):
         erased = [erase_leaf(leaf) for leaf in leaves]
         kept = [k for k,picture in enumerate(erased) if picture is not None]
         swapped = [swap_ground(np.random.default_rng([0, int(own[k])]), leaves[k], GROUNDS['judge']) for k in kept]
-        yield species, y[own[kept]], {'as photographed': [leaves[k] for k in kept], 'leaf erased': [erased[k] for k in kept], 'ground swapped': swapped}
+        yield species, own[kept].to_numpy(), {'as photographed': [leaves[k] for k in kept], 'leaf erased': [erased[k] for k in kept],
+                                              'ground swapped': swapped, 'leaf alone': [on_grey(leaves[k]) for k in kept]}
 
 
 def shown(recipe, run):
     "The same, with what a `Trunk` keeps of the pictures."
     trunk = Trunk(recipe.body)
-    for species,truth,pictures in changed(recipe.lab, run): yield species, truth, {what: embed_dataset(trunk, Pictures(p)) for what,p in pictures.items()}
+    for species,rows,pictures in changed(recipe.lab, run): yield species, rows, {what: embed_dataset(trunk, Pictures(p)) for what,p in pictures.items()}
+
+
+def alone(recipe, changes):
+    "Heads on the features of the ground alone, and of the leaf alone: asked about a species that was left out, and about leaves of known ones kept for validation."
+    lab, n = recipe.lab.iloc[np.concatenate([rows for _,rows,_ in changes])].reset_index(drop=True), StagePool(recipe.body).n_features
+    y, train = targets(lab), (lab.split == 'train').to_numpy()
+    for what,name in (('leaf erased', 'a head on the ground alone'), ('leaf alone', 'a head on the leaf alone')):
+        z = np.concatenate([kept[what][:, :n] for _,_,kept in changes]).astype(np.float32)
+        for species in sorted(lab.species.unique()):
+            of = (lab.species == species).to_numpy()
+            for asked,(known, own) in {'left out': (~of, of), 'known species': (train, of & ~train)}.items():
+                logit = logits(fit_head([z[known]], lab[known].reset_index(drop=True)), z[own])
+                yield dict(way=f'{name}, {asked}', what=what, species=species, n=int(own.sum()), **ranked(y[own], logit, logit > 0))
+
+
+def ranked(truth, score, said):
+    "AUROC and balanced accuracy; none for corn, whose healthy leaves fill the picture and cannot be erased."
+    if len(set(truth)) < 2: return dict(auroc=None, balanced_accuracy=None)
+    return dict(auroc=roc_auc_score(truth, score), balanced_accuracy=balanced_accuracy_score(truth, said))
 
 
 def told(best, rule, species, truth, kept):
@@ -66,10 +93,7 @@ def told(best, rule, species, truth, kept):
     before = scores['as photographed']
     for what,score in scores.items():
         said = score >= rule['threshold']
-        both = len(set(truth)) == 2 # not for corn: its healthy leaves fill the picture and cannot be erased
-        yield dict(what=what, species=species, n=len(truth), auroc=roc_auc_score(truth, score) if both else None,
-                   balanced_accuracy=balanced_accuracy_score(truth, said) if both else None,
-                   moved=np.abs(score - before).mean(), flipped=(said != (before >= rule['threshold'])).mean())
+        yield dict(what=what, species=species, n=len(truth), **ranked(truth, score, said), moved=np.abs(score - before).mean(), flipped=(said != (before >= rule['threshold'])).mean())
 
 
 def trainings(run, seeds, names):
@@ -80,12 +104,12 @@ def trainings(run, seeds, names):
         learn, rows = recipe.learner(seed=seed, **TRAININGS[name]), []
         for pair in PAIRS:
             best = learn(np.flatnonzero(~lab.species.isin(pair)))
-            for species,truth,kept in changes:
+            for species,some,kept in changes:
                 if species not in pair: continue
                 own = np.flatnonzero(lab.species == species)
                 views = {view: recipe.views[view][own] for view in ('as photographed', 'judge')}
                 rows += [row for row in told(best, rule, species, targets(lab.iloc[own]), views)]
-                rows += [row for row in told(best, rule, species, truth, kept) if row['what'] != 'as photographed']
+                rows += [row for row in told(best, rule, species, targets(lab.iloc[some]), kept) if row['what'] != 'as photographed']
         table = pd.DataFrame(rows).assign(way=name, seed=seed)
         say(seed, name, table.groupby('what')[['auroc', 'balanced_accuracy', 'moved', 'flipped']].mean().round(4).to_dict('index'))
         yield table
@@ -101,9 +125,10 @@ def shortcuts(run):
     lab, photographed = recipe.lab, recipe.views['as photographed']
     ways = {'recipe': recipe.learner(), 'recipe without fine-tuning': recipe.learner(steps=0),
             'and without other grounds': lambda rows: fit_tuned(recipe.body, [photographed[rows]], lab.iloc[rows].reset_index(drop=True), 0)}
-    rows = [dict(way='', **row) for row in border(m, run)]
-    for species,truth,kept in shown(recipe, run):
-        known = np.flatnonzero(lab.species != species)
+    changes = [*shown(recipe, run)]
+    rows = [*(dict(way='', **row) for row in border(m, run)), *alone(recipe, changes)]
+    for species,some,kept in changes:
+        known, truth = np.flatnonzero(lab.species != species), targets(lab.iloc[some])
         for way,learn in ways.items(): rows += [dict(way=way, **row) for row in told(learn(known), rule, species, truth, kept)]
         say(pd.DataFrame(rows).query('species == @species').round(3).to_string())
     return pd.DataFrame(rows)
