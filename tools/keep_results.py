@@ -35,7 +35,17 @@ def keep(run, out):
     (out/'run.json').write_text(json.dumps(how, indent=1) + '\n')
     shutil.copy(run/'metrics.json', out)
     for history in sorted(run.glob('models/*/history.csv')): shutil.copy(history, out/f'{history.parent.name}.csv')
+    if curves := [*coverage(run)]: pd.concat(curves).round(4).to_csv(out/'coverage.csv', index=False)
     return json.loads((run/'metrics.json').read_text()), how['command']
+
+
+def coverage(run, model='best'):
+    "What silence buys: a row a protocol and promise, see `coverage_curve`, over the leaves of unseen species."
+    from plantnb.evaluation import coverage_curve
+    scores = pd.read_csv(run/'scores.csv', dtype={'filename': str}).query('model == @model and seed == 0 and not seen')
+    for protocol in ('zero-shot', 'loso'):
+        d = scores[scores.protocol == protocol]
+        if len(d): yield coverage_curve(d.score.to_numpy(), (d.label == 'diseased').to_numpy(), d.species.to_numpy(), .5).assign(protocol=protocol)
 
 
 def log(metrics, asked, path=ROOT/'results/field_log.csv'):
