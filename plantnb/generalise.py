@@ -440,7 +440,7 @@ class Scaled(nn.Module):
         head.bias.copy_(self.bias)
         return head
 
-# %% ../nbs/05_generalise.ipynb #398f5ee8
+# %% ../nbs/05_generalise.ipynb #18ab3e15
 def fine_tune(body:Body, # frozen; not changed
               views:list, # (n, ...) float16 from its `Trunk`, of the same leaves, one for each way they are shown
               manifest:pd.DataFrame, # n rows: `species`, `label`
@@ -456,8 +456,7 @@ def fine_tune(body:Body, # frozen; not changed
     if not steps: return body, head.plain()
     layers = end.layers.requires_grad_(True)
     adam = torch.optim.AdamW([dict(params=layers.parameters()), dict(params=head.parameters(), lr=lr/5, weight_decay=0.)], lr)
-    shape = combined_cos(.2, .04, 1., 0.)
-    rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: shape(step/steps))
+    rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step, shape=combined_cos(.2, .04, 1., 0.): shape(step/steps))
     for _ in range(steps):
         rows, view = rng.choice(len(y), bs, p=p), rng.integers(len(views), size=bs)
         if agree: rows, view = np.tile(rows[:bs//len(views)], len(views)), np.repeat(range(len(views)), bs//len(views))

@@ -37,8 +37,7 @@ def border(m, run):
     p = forest.predict_proba(x)[:, 1]
     for species in sorted(m.species.unique()):
         rows = held & (m.species == species)
-        yield dict(what='eight border pixels', species=species, n=int(rows.sum()), auroc=roc_auc_score(y[rows], p[rows]),
-                   balanced_accuracy=balanced_accuracy_score(y[rows], p[rows] > .5))
+        yield dict(what='eight border pixels', species=species, n=int(rows.sum()), **ranked(y[rows], p[rows], p[rows] > .5))
 
 
 def on_grey(leaf):
@@ -73,10 +72,12 @@ def alone(recipe, changes):
     y, train = targets(lab), (lab.split == 'train').to_numpy()
     for what,name in (('leaf erased', 'a head on the ground alone'), ('leaf alone', 'a head on the leaf alone')):
         z = np.concatenate([kept[what][:, :n] for _,_,kept in changes]).astype(np.float32)
+        fit = lambda known: fit_head([z[known]], lab[known].reset_index(drop=True))
+        all_species = fit(train)
         for species in sorted(lab.species.unique()):
             of = (lab.species == species).to_numpy()
-            for asked,(known, own) in {'left out': (~of, of), 'known species': (train, of & ~train)}.items():
-                logit = logits(fit_head([z[known]], lab[known].reset_index(drop=True)), z[own])
+            for asked,(head, own) in {'left out': (fit(~of), of), 'known species': (all_species, of & ~train)}.items():
+                logit = logits(head, z[own])
                 yield dict(way=f'{name}, {asked}', what=what, species=species, n=int(own.sum()), **ranked(y[own], logit, logit > 0))
 
 
@@ -108,7 +109,7 @@ def trainings(run, seeds, names):
                 if species not in pair: continue
                 own = np.flatnonzero(lab.species == species)
                 views = {view: recipe.views[view][own] for view in ('as photographed', 'judge')}
-                rows += [row for row in told(best, rule, species, targets(lab.iloc[own]), views)]
+                rows += told(best, rule, species, targets(lab.iloc[own]), views)
                 rows += [row for row in told(best, rule, species, targets(lab.iloc[some]), kept) if row['what'] != 'as photographed']
         table = pd.DataFrame(rows).assign(way=name, seed=seed)
         say(seed, name, table.groupby('what')[['auroc', 'balanced_accuracy', 'moved', 'flipped']].mean().round(4).to_dict('index'))
