@@ -7,19 +7,20 @@ __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'A
            'one_line', 'way_out', 'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates', 'cnn_pairs',
            'plan', 'quiet_bars', 'train_article', 'train_model', 'save_model', 'score_model', 'score_left_out',
            'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'check_leaves', 'check_same',
-           'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article', 'counted', 'check_asked',
-           'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
+           'names_asked', 'species_asked', 'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article',
+           'sources_in_words', 'counted', 'settle', 'check_asked', 'look_over', 'plantnb_run', 'plantnb_fetch',
+           'plantnb_predict']
 
 # %% ../nbs/a3_cli.ipynb #f1139aeb
 import errno, json, os, sys, time, warnings
 import numpy as np, pandas as pd
 from functools import partial, wraps
 from pathlib import Path
-from fastcore.basics import listify
+from fastcore.basics import listify, noop
 from fastcore.script import call_parse
 
 from .data import *
-from .data import _apart, _read_text_csv, _sources
+from .data import _apart, _sources
 
 warnings.filterwarnings('ignore', message='`torch.jit', category=FutureWarning) # timm's business, not a user's
 
@@ -56,6 +57,7 @@ def user_errors(
         _streams()
         try: return f(*args, **kwargs)
         except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # `... | head`: no reader left
+        except NamesUnsaid as e: print(as_list(e.names), flush=True); say(f'{f.__name__}: {one_line(e)}')
         except (PlantnbError, OSError) as e: say(f'{f.__name__}: {one_line(e)}{way_out(e)}')
         except KeyboardInterrupt: say(f'{f.__name__}: stopped; {STOPPED.get(f.__name__, "run it again")}')
         return 1
@@ -372,6 +374,20 @@ def check_same(manifest:pd.DataFrame, out:Path # from `prepare`; the run folder
     if kept.exists() and kept.read_bytes() != as_csv(manifest).encode():
         raise PlantnbError(f'{kept}: the photographs have changed since; run without --resume to train on what there is now, or choose another --out')
 
+# %% ../nbs/a3_cli.ipynb #68a185e9
+def names_asked(settings:dict # of the run
+               )->dict: # arguments of `prepare`
+    "What was said of the names of a run's photographs."
+    return {k: settings[k] for k in ('doubtful', 'species', 'labels') if k in settings}
+
+def species_asked(asked:list|None # NAME, or SOURCE=NAME, any number of them
+                 )->str|dict|None: # as for `prepare`
+    "Which species the leaves are of whose names give none. Raises `PlantnbError` for two names without a source."
+    pairs = [a.rpartition('=') for a in asked or []]
+    if len(pairs) == 1 and not pairs[0][0]: return pairs[0][2]
+    if any(not source or not name for source, _, name in pairs): raise PlantnbError(f'--species {" ".join(asked)}: give one name for all, or SOURCE=NAME for each folder or table')
+    return {source: name for source, _, name in pairs} or None
+
 # %% ../nbs/a3_cli.ipynb #820dc3a5
 def prepare_run(train, test, # folders or CSVs
                 out:Path, settings:dict, body, # the run folder, its settings, the frozen body
@@ -385,12 +401,12 @@ def prepare_run(train, test, # folders or CSVs
         embedded.extend(files)
         return embed_leaves(body, files, out, settings)
     finder.key = settings['backbone']
-    doubtful = settings.get('doubtful', False)
-    manifest = prepare(train, test, out, how=settings['how'], seed=settings['seed'], embed=finder, doubtful=doubtful, tell=tell)
+    manifest = prepare(train, test, out, how=settings['how'], seed=settings['seed'], embed=finder, tell=tell, **names_asked(settings))
     check_leaves(manifest, settings)
     if resume: check_same(manifest, out)
     write_csv(manifest, out/'manifest.csv')
-    left_out = len(_read_text_csv(out/'skipped.csv'))
+    for line in doubts(read_text_csv(out/'names.csv')): tell(line)
+    left_out = len(read_text_csv(out/'skipped.csv'))
     tell(f'{len(manifest)} leaves of {manifest.species.nunique()} species; {left_out} files left out' + (f', see {out/"skipped.csv"}' if left_out else ''))
     return manifest, len(embedded)
 
@@ -404,7 +420,10 @@ def run(train, test, # folders or CSVs
     from plantnb import nets
     nets.make_combine(settings['combine']) # what cannot be had is said before anything is written
     body = nets.make_body(settings['backbone']).to(nets.default_device())
-    _apart(Path(out), [source for side,asked in dict(train=train, test=test).items() for source in _sources(asked, side)])
+    sources = [source for side,asked in dict(train=train, test=test).items() for source in _sources(asked, side)]
+    _apart(Path(out), sources)
+    names = names_table([name for _,_,names in read_names(sources, tell=noop, **names_asked(settings)) for name in names])
+    if settings.get('leaves') != 'Toy leaves': print(as_list(names), flush=True) # before anything is written: whoever sees a wrong one can stop it
     with hold(out, 'plantnb_run', tell): return _run(train, test, out, settings, body, resume, tell)
 
 # %% ../nbs/a3_cli.ipynb #32d142f6
@@ -486,11 +505,28 @@ def _add_to_report(report, table, backbone):
     write_text(report, page.replace('</h1>', f'</h1>{section}', 1))
 
 # %% ../nbs/a3_cli.ipynb #11947f16
-def counted(epochs:int|None, doubtful:bool, seeds:int # as for `plantnb_run`
-           )->dict: # epochs of each model; `doubtful` and `seeds` only where they were asked for, so that older runs can go on
+def sources_in_words(train, test # as for `run`
+                    )->dict: # train, test: text
+    "Where the leaves of a run come from."
+    return {side: ' '.join(map(str, listify(asked))) for side,asked in dict(train=train, test=test).items()}
+
+def counted(epochs:int|None, doubtful:bool, seeds:int, species:list|None, labels:Path|None # as for `plantnb_run`
+           )->dict: # epochs of each model; the others only where they were asked for, so that older runs can go on
     "Settings that are not kept as they were asked for."
-    asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds}
+    asked = {'doubtful': doubtful, 'seeds': seeds > 1 and seeds, 'species': species_asked(species), 'labels': labels and str(labels)}
     return {'epochs': {name: epochs or default for name,default in EPOCHS.items()}, **{k: v for k,v in asked.items() if v}}
+
+# %% ../nbs/a3_cli.ipynb #cf960a43
+def settle(asked:dict, # what `plantnb_run` was called with
+           tell:callable, # is told each step
+          )->tuple: # (train, test, settings of the run)
+    "What the result of a run depends on. Raises `PlantnbError` for what makes no sense, before anything is done."
+    a = lambda *names: {name: asked[name] for name in names}
+    backbone = asked['backbone'] or ('resnet18' if asked['data'] else 'efficientnet_lite0')
+    protocols = check_asked(**a('protocols', 'recipe', 'seed', 'seeds', 'tune', 'epochs', 'pairs'))
+    train, test, leaves = choose_leaves(**a('data', 'root', 'train', 'test'), backbone=backbone, tell=tell)
+    settings = dict(**sources_in_words(train, test), leaves=leaves, backbone=backbone, **a('seed', 'recipe', 'tune', 'combine', 'how'), protocols=protocols)
+    return train, test, settings | a('pairs') | counted(**a('epochs', 'doubtful', 'seeds', 'species', 'labels'))
 
 # %% ../nbs/a3_cli.ipynb #999842f7
 def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `plantnb_run`; None where nothing was asked for
@@ -504,12 +540,23 @@ def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `p
         if value is not None and not least <= value <= 4_000_000: raise PlantnbError(f'--{name} {value}: a number from {least} to 4,000,000 is needed')
     return protocols
 
+# %% ../nbs/a3_cli.ipynb #fcce9755
+def look_over(train, test, seed:int=0, doubtful:bool=False, species:list=None, labels:Path=None, **others # as for `plantnb_run`
+             )->None:
+    "How names are read, on stdout; how the leaves would be split, what is left out and what is doubtful, on stderr."
+    manifest, left, names = survey(_sources(train, 'train'), _sources(test, 'test'), seed, tell=say, doubtful=doubtful, species=species_asked(species), labels=labels)
+    print(as_list(names), flush=True)
+    counts = manifest.groupby(['species', 'label', 'split']).size().unstack(fill_value=0)
+    say('', counts[[s for s in ('train', 'valid', 'held', 'test') if s in counts]].to_string(), f'{len(manifest)} photographs of {manifest.species.nunique()} species')
+    for reason,n in left.groupby(left.reason.str.replace(r' \(.*| as .*|: .*', '', regex=True)).size().sort_values(ascending=False).items(): say(f'left out: {n} {reason}')
+    for line in doubts(names): say(line)
+
 # %% ../nbs/a3_cli.ipynb #80f3bfec
 @call_parse
 @user_errors
 def plantnb_run(
-    train:Path=None, # folder or CSV of the species to train on; default: toy leaves, drawn by code
-    test:Path=None, # folder or CSV of species kept unseen
+    train:arg(Path, 'folders and CSVs of the species to train on; default: toy leaves, drawn by code', nargs='+')=None,
+    test:arg(Path, 'folders and CSVs of species kept unseen', nargs='+')=None,
     data:arg(str, "article: the article's published sets, fetched to --root if need be, its backbone, and its numbers beside ours", choices=['article'])=None,
     root:Path=Path('plantnb-data'), # with --data article: folder of the published sets, see plantnb_fetch
     out:Path=Path('plantnb-run'), # the run folder
@@ -524,16 +571,17 @@ def plantnb_run(
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
     how:arg(str, 'photographs to squares: crop, pad or squash', choices=['crop', 'pad', 'squash'])='crop',
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)
+    species:arg(str, 'the species of leaves whose names give none: NAME, or SOURCE=NAME for each folder or table', nargs='+')=None,
+    labels:Path=None, # CSV of two columns, a name as it was found and healthy, diseased or leave out: overrides what names say
+    check:bool=False, # only say how names are read, how the leaves are split and what is left out
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."
-    start, out, backbone = time.time(), Path(out), backbone or ('resnet18' if data else 'efficientnet_lite0')
-    protocols = check_asked(protocols, recipe, seed=seed, seeds=seeds, tune=tune, epochs=epochs, pairs=pairs)
-    train, test, leaves = choose_leaves(data, root, train, test, backbone, partial(_tell, start))
-    settings = dict(train=str(train), test=' '.join(map(str, listify(test))), leaves=leaves, backbone=backbone, seed=seed, recipe=recipe,
-        tune=tune, combine=combine, how=how, protocols=protocols, pairs=pairs, **counted(epochs, doubtful, seeds))
-    print(f'report: {run(train, test, out, settings, resume, partial(_tell, start))}')
-    if data: print(beside_article(out).to_string(index=False))
+    asked, tell = locals(), partial(_tell, time.time())
+    train, test, settings = settle(asked, tell)
+    if check: return look_over(train, test, **asked)
+    print(f'report: {run(train, test, Path(out), settings, resume, tell)}')
+    if data: print(beside_article(Path(out)).to_string(index=False))
 
 # %% ../nbs/a3_cli.ipynb #cd1103ce
 def _about(name, rows, room):
@@ -674,12 +722,12 @@ def _say_answers(answers, folders, out, format, also=()):
     return int((answers.error != '').any())
 
 # %% ../nbs/a3_cli.ipynb #abd28fbc
-def _answer(predictor, photos, references, nearest, together):
+def _answer(predictor, photos, references, nearest, together, labels):
     "Answers, and a row a folder with what its labels say of them and what was left alone in it."
     from plantnb.predict import folder_summary, left_alone, tree_metrics
     answers = predictor.predict(photos, references, progress=_progress, nearest=nearest, together=together)
     folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
-    marks = pd.DataFrame([tree_metrics(answers, f) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
+    marks = pd.DataFrame([tree_metrics(answers, f, labels) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
     return answers, pd.concat([folder_summary(answers, folders), marks], axis=1).assign(left_alone=[left_alone(f) for f in folders])
 
 # %% ../nbs/a3_cli.ipynb #dd43635e
@@ -705,6 +753,7 @@ def plantnb_predict(
     sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
     prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
+    labels:Path=None, # CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say
     nearest:int=0, # name so many known leaves that look most like each one
     format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:Path=None, # file for the answers; the screen then shows the summary only
@@ -722,4 +771,4 @@ def plantnb_predict(
     predictor, said = _moved(load(model), sensitivity, prevalence)
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
-    return _say_answers(*_answer(predictor, [Path(p) for p in photos], references, nearest, together), out, format, said)
+    return _say_answers(*_answer(predictor, [Path(p) for p in photos], references, nearest, together, labels), out, format, said)

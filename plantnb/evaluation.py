@@ -896,19 +896,19 @@ def _read_table(path):
     text = dict.fromkeys(('leaf','filename','species','genus'), str)
     if not path.exists(): return None
     d = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={'score':['']})
-    if 'reason' not in d and any(map(leads_out, d.filename)): raise PlantnbError(f'{path}: names a file that lies outside its folder')
+    if 'reason' not in d and 'filename' in d and any(map(leads_out, d.filename)): raise PlantnbError(f'{path}: names a file that lies outside its folder')
     return d
 
 # %% ../nbs/04_evaluation.ipynb #d82a6a19
 def read_run(
     out:Path, # a run folder
-)->dict: # config, metrics, manifest, scores, references, skipped, histories (model -> table), models (model -> config)
+)->dict: # config, metrics, manifest, scores, references, skipped, names, histories (model -> table), models (model -> config)
     "What a report needs of a run folder. PlantnbError when config.json, manifest.csv, scores.csv or metrics.json is missing."
     out = Path(out); load = lambda p: json.loads(p.read_text(encoding='utf8'))
     for name in ('config.json','manifest.csv','scores.csv','metrics.json'):
         if not (out/name).exists(): raise PlantnbError(f'{out/name} is missing: no finished run folder; run plantnb_run --out {out}')
     return dict(config=load(out/'config.json'), metrics=load(out/'metrics.json'),
-                **{k:_read_table(out/f'{k}.csv') for k in ('manifest','scores','references','skipped')},
+                **{k:_read_table(out/f'{k}.csv') for k in ('manifest','scores','references','skipped','names')},
                 histories={p.parent.name:h for p in sorted(out.glob('models/*/history.csv')) if 'epoch' in (h := pd.read_csv(p))}, # best has no epochs
                 models={p.parent.name:load(p) for p in sorted(out.glob('models/*/config.json'))})
 
@@ -1001,6 +1001,15 @@ def _skipped(d):
     t = d.groupby('reason').size().sort_values(ascending=False).rename('files').reset_index()
     return _p(f'{len(d)} files were left out.') + _table(t.head(30)) + _fold('the first 50 of them', _table(d.head(50)))
 
+# %% ../nbs/04_evaluation.ipynb #d2891c7c
+def _names(d):
+    "How labels were read from names"
+    if d is None or not len(d): return _p('This run kept no table of names.')
+    told = "said: the name says it; guessed: no name says it, but one beside it says healthy; told: by the file of --labels."
+    guessed = d[d.how=='guessed']
+    return (_p(f'{len(d)} names. {told}') + ''.join(_p(o) for o in doubts(d)) + (_p(f'{len(guessed)} of them guessed:') + _table(guessed) if len(guessed) else '')
+          + _fold('all names', _table(d)))
+
 # %% ../nbs/04_evaluation.ipynb #52b517ee
 def _split_words(m):
     "How the split was made, in words"
@@ -1041,6 +1050,7 @@ def _how(run):
     return (_section('How the split was made', _p(_split_words(run['manifest'])), _table(_split_table(run['manifest'])))
           + _section('What the words mean', _meanings(run['metrics']))
           + _section('How answers became probabilities', _table(_rule_table(run['models'])), _p(f'references.csv lists {refs} references.'))
+          + _section('How labels were read', _names(run['names']))
           + _section('Files left out', _skipped(run['skipped'])) + _fold('All settings', _table(_flat(run['config']))))
 
 # %% ../nbs/04_evaluation.ipynb #0674797a

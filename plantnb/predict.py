@@ -15,11 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
-from fastcore.basics import chunked, listify, patch
+from fastcore.basics import chunked, listify, noop, patch
 from torch import nn
 
 from .data import *
-from .data import UNREAD, _walk
 from .nets import *
 
 # %% ../nbs/07_predict.ipynb #2a538394
@@ -38,7 +37,7 @@ def _photographs(path):
     if path == '': return [('', 'an empty name is no photograph and no folder; for the folder you are in, name .')]
     path = Path(path)
     if not os.path.isdir(path): return [(str(path), '' if os.path.lexists(path) else f'{path}: no such file or folder; check the spelling, and put quotes around a path with spaces')]
-    walked = _walk(path)
+    walked = walk(path)
     unread = [(str(path/f), f'{path/f}: {reason}') for f, reason in walked if (reason or '').startswith(UNREAD)]
     found = [(str(path/f), '') for f, reason in walked if not reason and Path(f).suffix.lower() in IMAGE_SUFFIXES]
     return found + unread or [(str(path), f'{path}: no photograph in this folder; wanted are files such as leaf.jpg or leaf.png')]
@@ -47,7 +46,7 @@ def _photographs(path):
 def left_alone(folder:Path # of photographs
               )->dict: # {suffix, in small letters: how many}, '' for files without one
     "The files of a folder that `photographs` takes for none, because of their names."
-    suffixes = [Path(f).suffix.lower() for f, reason in _walk(folder) if not reason]
+    suffixes = [Path(f).suffix.lower() for f, reason in walk(folder) if not reason]
     return dict(sorted(Counter(s for s in suffixes if s not in IMAGE_SUFFIXES).items()))
 
 # %% ../nbs/07_predict.ipynb #da9d7ab5
@@ -196,26 +195,28 @@ def folder_summary(
 def tree_labels(
     files:list, # photographs
     folder:Path, # they lie below it, in <species>/<healthy or disease>, <species>___<disease>, or <healthy or disease>
-)->pd.DataFrame: # a row a file: species, label; None where the folders do not say
-    "Species and label of each file from the folders above it."
-    parts = [_below(f, folder).parts[:-1] for f in files]
-    one = lambda p: (Path(folder).name, read_label(p[0])[0]) if len(p) == 1 and '___' not in p[0] else parse_path(p)[:2]
-    try: t = pd.DataFrame([one(p) for p in parts], columns=['species', 'label'])
-    except PlantnbError: return None
-    return t if set(t.label) == set(LABELS) else None
+    labels:Path=None, # what you say of names, see `read_labels`
+)->pd.DataFrame: # a row a file: species, label; '' where no name says it; None where not both labels are said
+    "Species and label of each file from the folders above it, where their names say them or you do. What is guessed does not count."
+    names, told = [_below(f, folder).as_posix() for f in files], read_labels(labels) if labels else {}
+    rows, _, _ = read_tree(folder, told=told, tell=noop, unnamed=species_name(Path(folder).resolve().name), names=names)
+    said = {name: (species, label) for name, species, label, _, how in rows if how in ('said', 'told') and label in LABELS}
+    t = pd.DataFrame([said.get(name, ('', '')) for name in names], columns=['species', 'label'])
+    return t if set(LABELS) <= set(t.label) else None
 
 # %% ../nbs/07_predict.ipynb #67a1dffe
 def tree_metrics(
     answers:pd.DataFrame, # from `predict`
     folder:Path, # that was asked for
+    labels:Path=None, # what you say of names, see `read_labels`
 )->dict: # auroc, balanced_accuracy (of those with a verdict), answered (their share): means over species; leaves. None where labels are not known
     "How right the answers below a labelled folder are."
     from sklearn.metrics import roc_auc_score
     ok = answers[answers.score.notna()]
     ok = ok[[_below(f, folder) is not None for f in ok.filename]]
-    truth = tree_labels(ok.filename, folder) if len(ok) else None
+    truth = tree_labels(ok.filename, folder, labels) if len(ok) else None
     if truth is None: return None
-    t = truth.assign(score=ok.score.values, decision=ok.decision.values)
+    t = truth.assign(score=ok.score.values, decision=ok.decision.values)[(truth.label != '').values]
     each = [g for _,g in t.groupby('species') if g.label.nunique() == 2]
     right = lambda g: np.mean([(g.decision == k)[(g.label == k) & g.decision.isin(LABELS)].mean() for k in LABELS])
     found = [(roc_auc_score(g.label == 'diseased', g.score), right(g), g.decision.isin(LABELS).mean()) for g in each]

@@ -561,4 +561,4 @@ def read_published(
 )->str: # healthy or diseased; background is called healthy here
     "The label of a published path, doubtful pears as they are called."
     parts = PurePosixPath(name).parts
-    return (parse_plantaek(parts[-1], True) or ('', 'healthy' if 'Background' in name else parse_path(parts[:-1])[1]))[1]
+    return (parse_plantaek(parts[-1], True) or ('', 'healthy' if 'Background' in name else read_label(parts[-2].partition('___')[2] or parts[-2])[0]))[1]
