@@ -391,7 +391,8 @@ def _photographs(names):
     "Folder as published -> how many photographs; background without leaves and what a Mac adds are left out."
     leaves = [PurePosixPath(n) for n in names if '/._' not in n and 'Background' not in n]
     parts = [p.parts for p in leaves if p.suffix.lower() in IMAGE_SUFFIXES]
-    return pd.Series(['/'.join(p[-3:-1]) if p[-2:-1] and p[-2] in LABELS else '/'.join(p[-2:-1]) for p in parts], dtype=str).value_counts().to_dict()
+    folders = ['/'.join(p[-3:-1] if p[-2:-1] and p[-2] in LABELS else p[-2:-1]) for p in parts]
+    return pd.Series(folders, dtype=str).value_counts().to_dict()
 
 def _published(source):
     "Folder as published -> how many photographs, None where only the folder is known."
