@@ -457,7 +457,12 @@ def article_sources(
     "The article's data, fetched if need be. Raises `PlantnbError` when backbone or data cannot be had."
     from plantnb import nets, sources
     nets.make_body(backbone)
-    where = [sources.fetch(name, root, tell=tell) for name in sources.SOURCES]
+    ways, failed = sources.ask_first(sources.SOURCES, root, tell=tell)
+    if failed:
+        *others, last = failed.values()
+        for line in others: say(f'plantnb_run: {line}')
+        raise PlantnbError(last)
+    where = [sources.fetch(name, root, tell=tell, way=ways[name]) for name in sources.SOURCES]
     return where[0], where[1:]
 
 # %% ../nbs/a3_cli.ipynb #ace084bb
@@ -602,7 +607,7 @@ def plantnb_fetch(
     workers:int=8, # files at a time, where a source is many files
     show:bool=False, # only say what there is, by whom, under which licence, and how much room it takes
 )->int: # 0 all are there, 1 some or all could not be had, 2 wrong usage
-    "Fetch the published leaf sets: checked, resumed, unpacked. A second call does nothing."
+    "Fetch the published leaf sets: every source is asked first, then fetched, checked, resumed, unpacked. A second call does nothing."
     from plantnb import sources
     root, rows, failed = Path(root), sources.source_table(table), 0
     names = [n for n in sources.SOURCES if n in names or 'all' in names]
@@ -610,8 +615,14 @@ def plantnb_fetch(
     for n in names: print(_about(n, rows[rows.source == n], room[n]))
     if show: return 0
     print(check_room(root, sum(room.values()), 'all of it'), flush=True)
+    tell = partial(print, flush=True)
+    ways, missing = sources.ask_first(names, root, table, mirror, tell)
+    for line in missing.values(): say(f'plantnb_fetch: {line}')
+    if missing:
+        print(f'nothing was fetched{"; the others alone: plantnb_fetch " + " ".join(ways) if ways else ""}')
+        return 1
     for n in names:
-        try: sources.fetch(n, root, table, mirror, workers, tell=lambda text: print(text, flush=True))
+        try: sources.fetch(n, root, table, mirror, workers, tell, ways[n])
         except PlantnbError as e: failed += 1; say(f'plantnb_fetch: {one_line(e)}')
     archives = [root/'downloads'/f for f in rows.filename[rows.source.isin(names)] if (root/'downloads'/f).exists()]
     if archives and not failed: print(f'{root/"downloads"} may be deleted: {size_words(sum(f.stat().st_size for f in archives))}')

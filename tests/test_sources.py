@@ -1,5 +1,5 @@
 "The published data: a table, a download over real HTTP from a server that misbehaves, unpacking, readers."
-import io, json, os, random, re, select, signal, socket, subprocess, sys, threading, time, zipfile
+import io, json, os, random, re, select, shlex, signal, socket, subprocess, sys, threading, time, zipfile
 from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
@@ -21,7 +21,7 @@ PLANTAEK_COUNTS = dict(apple=(160, 191), apricot=(86, 184), cherry=(117, 95), cr
 @pytest.fixture(autouse=True)
 def no_surprises(monkeypatch):
     "No proxy, no table and no mirror of whoever runs the tests; long pauses made short."
-    for name in ('HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy', 'PLANTNB_SOURCES', 'PLANTNB_MIRROR'): monkeypatch.delenv(name, raising=False)
+    for name in ('HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy', 'PLANTNB_SOURCES', 'PLANTNB_MIRROR', 'PLANTNB_ADDRESSES'): monkeypatch.delenv(name, raising=False)
 
 
 # --- a server that misbehaves
@@ -29,7 +29,7 @@ def no_surprises(monkeypatch):
 class Server:
     "Serves `files` by path. `faults`: path -> list of faults, one a request, then none; the fault `always:X` stays."
     def __init__(self):
-        self.files, self.faults, self.asked, self.slow = {}, {}, [], 0
+        self.files, self.faults, self.asked, self.sent, self.slow = {}, {}, [], Counter(), 0
         outer, self.lock = self, threading.Lock()
         class Handler(BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
@@ -51,26 +51,32 @@ class Server:
         fault, body, wanted = self.fault(path), self.files.get(path), h.headers.get('Range')
         self.asked.append((path, wanted))
         if fault == 'moved': body = None
+        if fault == 'silent': time.sleep(2)
         if fault in ('redirect', 'circle'): return self.send(h, 302, b'', {'Location': f'/{path if fault == "circle" else "new/" + path}'})
         if path.startswith('new/'): body = self.files.get(path[4:])
         if fault == 'busy': return self.send(h, 503, b'later', {'Retry-After': '0'})
         if fault == 'an hour': return self.send(h, 503, b'later', {'Retry-After': '3600'})
         if body is None: return self.send(h, 404, b'not here')
+        if fault == 'refuses ranges' and wanted: return self.send(h, 416, b'')
         if fault == 'page': return self.send(h, 200, b'<html>please log in</html>', {'Content-Type': 'text/html'})
         if fault == 'wrong': body = bytes(len(body))
-        start = int(re.match(r'bytes=(\d+)-', wanted)[1]) if wanted and fault != 'no range' else 0
+        if fault == 'no range': wanted = None
+        start, end = re.match(r'bytes=(\d+)-(\d*)', wanted).groups() if wanted else (0, '')
+        start, end = int(start), min(int(end or len(body)), len(body) - 1) + 1
         if wanted and fault == 'other range': start = max(0, start - 7)
-        code, head = (206, {'Content-Range': f'bytes {start}-{len(body)-1}/{len(body)}'}) if wanted and fault != 'no range' else (200, {})
+        code, head = (206, {'Content-Range': f'bytes {start}-{end-1}/{len(body)}'}) if wanted else (200, {})
         if fault == 'too many': return self.stream(h, code, body[start:] + b'and some more of it')
         if fault == 'short': return self.stream(h, code, body[start:-9])
-        self.send(h, code, body[start:], head, fault)
+        self.send(h, code, body[start:end], head, fault)
 
     def send(self, h, code, body, head={}, fault=None):
         h.send_response(code)
         for k, v in {'Content-Length': str(len(body)), **head}.items(): h.send_header(k, v)
         h.end_headers()
         if fault not in ('cut', 'stall', 'reset'):
-            for i in range(0, len(body), 2**14): h.wfile.write(body[i:i + 2**14]); time.sleep(self.slow)
+            for i in range(0, len(body), 2**14):
+                h.wfile.write(body[i:i + 2**14]); time.sleep(self.slow)
+                self.sent[h.path.lstrip('/')] += len(body[i:i + 2**14])
             return
         h.wfile.write(body[:max(1, len(body)*2//3)]); h.wfile.flush()
         if fault == 'stall': time.sleep(3)
@@ -428,7 +434,8 @@ def test_a_full_disk_is_one_line_and_what_came_is_kept(tmp_path, server, publish
     assert ran.stderr.count('\n') == 1 and f'{tmp_path/"root"}: File too large; what has come is kept' in ran.stderr
     server.asked.clear()
     command(tmp_path, 'plantnb_fetch', 'plantvillage', '--root', tmp_path/'root', '--table', published)
-    assert len(server.asked) == 1 and int(server.asked[0][1].removeprefix('bytes=')[:-1]) > 30_000
+    question, rest = [int(re.match(r'bytes=(\d+)-', wanted)[1]) for _, wanted in server.asked]
+    assert question == 0 and rest > 30_000
 
 def test_ctrl_c_is_one_line(tmp_path, server, published):
     server.slow = .05
@@ -615,11 +622,250 @@ def test_plantnb_fetch(tmp_path, server, published):
     for said in ('10.17632/tywbtsjrjv.1', 'CC BY 4.0', 'more on disk', 'all of it: needs about'): assert said in ran.stdout
     ran = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', PLANTNB_SOURCES=str(published))
     assert ran.stdout.count('nothing to do') == 3 and 'downloads may be deleted' in ran.stdout and ran.stderr == ''
-    server.files.pop('plantvillage.zip')
+    gone = server.files.pop('pear_d001.JPG')
     ran = command(tmp_path, 'plantnb_fetch', 'plantaek', 'plantvillage', '--root', tmp_path/'new', '--table', published, code=1)
-    assert ran.stderr.count('\n') == 1 and 'plantvillage.zip: the server answers 404' in ran.stderr and len(list((tmp_path/'new'/'plantaek').iterdir())) == 51
+    assert ran.stderr.count('\n') == 1 and 'pear_d001.JPG: the server answers 404' in ran.stderr and len(list((tmp_path/'new'/'plantaek').iterdir())) == 50
+    assert (tmp_path/'new'/'plantvillage').is_dir()
+    server.files['pear_d001.JPG'] = gone
     assert command(tmp_path, 'plantnb_fetch', 'plantdoc', code=2).stderr
     assert '54,305 photographs' in command(tmp_path, 'plantnb_fetch', 'all', '--show', '--root', tmp_path/'none').stdout and not (tmp_path/'none').exists()
+
+
+# --- asked first
+
+def pieces_only(server):
+    "Was nothing large sent, and nothing asked for whole?"
+    return all(wanted == f'bytes=0-{PIECE-1}' for _, wanted in server.asked) and all(n <= PIECE for n in server.sent.values())
+
+@pytest.mark.parametrize('fault,said', [('moved', 'the server answers 404 Not Found'), ('page', 'a web page (HTML) comes in its place'), ('wrong', 'does not begin as a JPEG')])
+@pytest.mark.parametrize('name', ['plantnb_fetch', 'plantnb_run'])
+def test_the_third_source_is_not_there(tmp_path, server, published, monkeypatch, capsys, name, fault, said):
+    "Said before the first large file, in one line; exit 1."
+    from plantnb.cli import plantnb_fetch
+    server.faults['apple_d001.JPG'] = [f'always:{fault}']
+    monkeypatch.setenv('PLANTNB_SOURCES', str(published))
+    if name == 'plantnb_fetch': code = plantnb_fetch(['all'], root=tmp_path/'root')
+    else: code = plantnb_run(data='article', backbone='efficientnet_lite0', root=tmp_path/'root', out=tmp_path/'run')
+    out, err = capsys.readouterr()
+    assert (code, err.count('\n')) == (1, 1) and err.startswith(f'{name}: plantaek: apple_d001.JPG: ') and said in err
+    for way_out in (f'{server.base}/apple_d001.JPG', 'https://doi.org/10.17632/t6j2h22jpx.1', f'save them in {tmp_path/"root"/"plantaek"}', '--mirror'): assert way_out in err
+    assert pieces_only(server) and sorted(a for a, _ in server.asked) == ['apple_d001.JPG', 'plantleaves.zip', 'plantvillage.zip']
+    assert not any((tmp_path/'root'/s).exists() for s in SOURCES)
+    if name == 'plantnb_fetch': assert 'plantnb_fetch plantvillage plantleaves\n' in out
+
+def test_all_sources_that_fail_are_listed(tmp_path, server, published):
+    server.files.pop('plantvillage.zip')
+    server.faults['plantleaves.zip'] = ['always:page']
+    ran = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', '--table', published, code=1)
+    assert [line.split(': ')[:3] for line in ran.stderr.splitlines()] == [['plantnb_fetch', s, f'{s}.zip'] for s in ('plantvillage', 'plantleaves')]
+    assert 'nothing was fetched; the others alone: plantnb_fetch plantaek' in ran.stdout and pieces_only(server)
+
+@pytest.mark.parametrize('fault,said,asked', [('busy', '503 Service Unavailable; asked 3 times', 3), ('an hour', '503 Service Unavailable, and asks to wait 3600 seconds', 1), ('silent', 'timed out', 1),
+    ('circle', 'leads nowhere', None), (None, None, 1), ('redirect', None, 2), ('no range', None, 1), ('refuses ranges', None, 2), ('too many', None, 1)])
+def test_what_a_server_may_answer(tmp_path, server, published, fault, said, asked):
+    server.faults['plantvillage.zip'] = [f'always:{fault}'] if fault else []
+    ways, failed = ask_first(['plantvillage'], tmp_path/'root', published, tell=lambda text: None, timeout=(2, .5), pause=.01)
+    assert (ways == {'plantvillage': 0} and not failed) if said is None else said in failed['plantvillage'] and not ways
+    assert asked is None or len(server.asked) == asked
+
+def test_a_fault_that_passes_does_not_end_it(tmp_path, server, published):
+    server.faults['plantvillage.zip'], server.faults['plantleaves.zip'] = ['busy'], ['busy', 'busy']
+    ways, failed = ask_first(SOURCES, tmp_path/'root', published, tell=lambda text: None, pause=.01)
+    assert ways == dict.fromkeys(SOURCES, 0) and not failed
+
+def test_no_host_and_no_server_are_said(tmp_path, server, published):
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    t = pd.read_csv(published, sep='\t')
+    t.loc[t.source == 'plantvillage', 'url'] = f'http://127.0.0.1:{port}/x.zip'
+    t.loc[t.source == 'plantleaves', 'url'] = 'http://no.such.host.invalid/x.zip'
+    t.to_csv(published, sep='\t', index=False)
+    ways, failed = ask_first(SOURCES, tmp_path/'root', published, tell=lambda text: None, pause=.01)
+    assert list(ways) == ['plantaek'] and 'refuses connections' in failed['plantvillage'] and 'server' in failed['plantleaves']
+    assert all('\n' not in line for line in failed.values())
+
+@pytest.mark.parametrize('fault', ['no range', 'refuses ranges'])
+def test_a_server_without_ranges_does_not_make_us_take_it_all(tmp_path, server, fault):
+    body = b'PK\3\4' + bytes(40_000_000)
+    r = row(server, 'big.zip', body, 'plantleaves')
+    pd.DataFrame([r]).to_csv(tmp_path/'own.tsv', sep='\t', index=False)
+    server.faults['big.zip'] = [f'always:{fault}']
+    assert ask_first(['plantleaves'], tmp_path/'root', tmp_path/'own.tsv', tell=lambda text: None) == ({'plantleaves': 0}, {})
+    server.httpd.shutdown(); server.httpd.server_close()
+    assert server.sent['big.zip'] < 20_000_000
+
+def test_what_is_there_is_not_asked_for(tmp_path, server, published):
+    for source in SOURCES: quietly(source, tmp_path/'root', published)
+    server.asked.clear()
+    ran = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', '--table', published)
+    assert server.asked == [] and ran.stdout.count('nothing to do') == 3
+    for f in (tmp_path/'root'/'plantaek').glob('w*.JPG'): f.unlink()
+    (tmp_path/'root'/'plantvillage').rename(tmp_path/'away')                 # its archive is there
+    command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'root', '--table', published)
+    assert {a for a, _ in server.asked} == {n for n in server.files if PLANTAEK.fullmatch(n) and n[0] == 'w'}
+    assert server.asked[0] == ('walnut-h001.JPG', f'bytes=0-{PIECE-1}')
+
+def test_a_mirror_is_asked_like_a_publisher(tmp_path, server, published):
+    (tmp_path/'disk').mkdir()
+    (tmp_path/'disk'/'plantvillage.zip').write_bytes(b'<html>please log in</html>')
+    (tmp_path/'disk'/'plantleaves.zip').write_bytes(server.files['plantleaves.zip'])
+    ways, failed = ask_first(SOURCES, tmp_path/'root', published, tmp_path/'disk', tell=lambda text: None)
+    assert list(ways) == ['plantleaves', 'plantaek'] and 'HTML' in failed['plantvillage'] and str(tmp_path/'disk'/'plantvillage.zip') in failed['plantvillage']
+    assert [a for a, _ in server.asked] == ['apple_d001.JPG']
+
+
+# --- a second form of address
+
+@pytest.fixture
+def moved(tmp_path, server, monkeypatch):
+    "PlantaeK at addresses of an old form; where the publisher has it today is a function to be called."
+    own = stand_ins(tmp_path/'published', server.base, jpeg, n=2)
+    forms = [f'{server.base}/{w}' for w in ('old/{dataset}/{version}/{file}/{filename}', 'today/{dataset}/{file}', 'api/{file}?version={version}')]
+    (tmp_path/'forms.tsv').write_text('kind\tform\n' + ''.join(f'file\t{f}\n' for f in forms))
+    monkeypatch.setenv('PLANTNB_ADDRESSES', str(tmp_path/'forms.tsv'))
+    t = pd.read_csv(own, sep='\t', dtype=str)
+    k = t.source == 'plantaek'
+    ids = {n: f'00000000-0000-0000-0000-{i:012}' for i, n in enumerate(t.filename[k])}
+    t.loc[k, 'url'] = [f'{server.base}/old/t6j2h22jpx/1/{i}/{n}' for n, i in ids.items()]
+    t.to_csv(own, sep='\t', index=False)
+    at = dict(old=lambda n: f'old/t6j2h22jpx/1/{ids[n]}/{n}', today=lambda n: f'today/t6j2h22jpx/{ids[n]}', api=lambda n: f'api/{ids[n]}?version=1')
+    def serve(form, names=ids): server.files.update({at[form](n): (own.parent/n).read_bytes() for n in names})
+    return SimpleNamespace(table=own, names=list(ids), serve=serve)
+
+def test_the_published_addresses_have_second_forms():
+    for r in source_table().itertuples():
+        first, *others = addresses(r)
+        assert first == r.url and len(set(others) - {first}) == 2
+        for other in others: assert SOURCES[r.source]['doi'].split('/')[1].split('.')[0] in other and other.startswith('https://')
+    k = source_table().query('source == "plantaek"').iloc[0]
+    ident = k.url.split('/')[-2]
+    assert addresses(k)[1] == f'https://data.mendeley.com/public-files/datasets/t6j2h22jpx/files/{ident}/file_downloaded'
+
+@pytest.mark.parametrize('form,requests', [('old', 0), ('today', 1), ('api', 2)])
+def test_the_form_that_answers_is_used_for_all(tmp_path, server, moved, form, requests):
+    "The first question finds it: the addresses that are gone are asked for once, not once a file."
+    moved.serve(form)
+    ran = command(tmp_path, 'plantnb_fetch', 'plantaek', '--root', tmp_path/'root', '--table', moved.table, PLANTNB_ADDRESSES=os.environ['PLANTNB_ADDRESSES'])
+    assert f'plantaek: is there ({server.base}/{form}/' in ran.stdout and sorted(tree(tmp_path/'root'/'plantaek')) == sorted(moved.names)
+    assert sum(not a.startswith(form) for a, _ in server.asked) == requests and len(server.asked) == requests + 1 + len(moved.names)
+
+def test_each_file_falls_back_on_the_other_forms(tmp_path, server, moved):
+    half = len(moved.names)//2
+    moved.serve('old', moved.names[:half]); moved.serve('today', moved.names[half:])
+    quietly('plantaek', tmp_path/'root', moved.table)
+    assert sorted(tree(tmp_path/'root'/'plantaek')) == sorted(moved.names)
+
+def test_a_wrong_guess_is_caught_by_the_sum(tmp_path, server, moved):
+    moved.serve('today')
+    wrong = next(p for p in server.files if p.startswith('today/'))
+    server.files[wrong] = server.files[wrong][:-2] + b'!!'
+    with pytest.raises(PlantnbError, match=f'{moved.names[0]}: its bytes are not the published ones .*/today/'): quietly('plantaek', tmp_path/'root', moved.table, way=1)
+    assert sorted(tree(tmp_path/'root'/'plantaek')) == sorted(moved.names[1:])
+
+def test_every_address_that_was_tried_is_named(tmp_path, server, moved):
+    ways, failed = ask_first(['plantaek'], tmp_path/'root', moved.table)
+    assert not ways and all(f'404 Not Found; asked {server.base}/{form}/' in failed['plantaek'] for form in ('old', 'today', 'api'))
+
+def test_a_table_of_addresses_that_is_none(tmp_path, monkeypatch):
+    r = source_table().iloc[0]
+    for text, said in (('kind\tform\nfile\tftp://x/{file}\n', 'line 2'), ('kind\tform\nfile\thttp://x/{file}\nset\n', 'line 3'), ('kind\tform\nfile\thttp://x/{uuid}\n', 'line 2')):
+        (tmp_path/'forms.tsv').write_text(text)
+        monkeypatch.setenv('PLANTNB_ADDRESSES', str(tmp_path/'forms.tsv'))
+        with pytest.raises(PlantnbError, match=f'forms.tsv: {said}'): addresses(r)
+    monkeypatch.setenv('PLANTNB_ADDRESSES', str(tmp_path/'none.tsv'))
+    with pytest.raises(PlantnbError, match='none.tsv: no table of addresses'): addresses(r)
+
+
+# --- another archive than the published one
+
+def packed(names, comment=b'', year=2019, change=lambda name: name.encode()):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, 'w') as z:
+        for n in names: z.writestr(zipfile.ZipInfo(n, (year, 1, 1, 0, 0, 0)), change(n))
+        z.comment = comment
+    return out.getvalue()
+
+@pytest.fixture
+def full(tmp_path, server):
+    "PlantLeaves with the published folders and numbers; its table and its names."
+    names = published_names('plantleaves')
+    pd.DataFrame([row(server, 'plantleaves.zip', packed(names), 'plantleaves')]).to_csv(tmp_path/'own.tsv', sep='\t', index=False)
+    return SimpleNamespace(table=tmp_path/'own.tsv', names=names, root=tmp_path/'root')
+
+def test_packed_anew_with_the_same_length(tmp_path, server, full):
+    "Fetched once, not twice; told what it holds; kept; and taken by the options that the line names."
+    server.files['plantleaves.zip'] = packed(full.names, year=2024)
+    ran = command(tmp_path, 'plantnb_fetch', 'plantleaves', '--root', full.root, '--table', full.table, code=1)
+    assert ran.stderr.count('\n') == 1 and '4,502 photographs in 22 folders, as published: packed anew' in ran.stderr and 'as long as the published one' in ran.stderr
+    assert [wanted for _, wanted in server.asked] == [f'bytes=0-{PIECE-1}', None] and not (full.root/'plantleaves').exists()
+    options = shlex.split(re.search(r'run again with (.*?) \(and for', ran.stderr)[1])
+    assert options[::2] == ['--table', '--mirror'] and (full.root/'downloads'/'other'/'plantleaves.zip').read_bytes() == server.files['plantleaves.zip']
+    server.files.clear()
+    command(tmp_path, 'plantnb_fetch', 'plantleaves', '--root', full.root, *options)
+    assert sorted(tree(full.root/'plantleaves')) == sorted(full.names)
+    assert 'nothing to do' in command(tmp_path, 'plantnb_fetch', 'plantleaves', '--root', full.root, *options[:2]).stdout
+
+def test_packed_anew_and_longer_is_said_before_it_is_fetched(tmp_path, server, full):
+    "By its table of contents, read from the server; brought by hand it is taken with a table."
+    other = server.files['plantleaves.zip'] = packed(full.names, b' '*1024)
+    ran = command(tmp_path, 'plantnb_fetch', 'plantleaves', '--root', full.root, '--table', full.table, code=1)
+    assert ran.stderr.count('\n') == 1 and '4,502 photographs in 22 folders, as published: packed anew, it seems; the archive is 1,024 bytes longer' in ran.stderr
+    assert server.sent['plantleaves.zip'] < len(other)*.7 and all(wanted for _, wanted in server.asked)
+    place = Path(re.search(r'save it as (\S+) and run again', ran.stderr)[1])
+    place.parent.mkdir(exist_ok=True); place.write_bytes(other)
+    server.asked.clear()
+    ran = command(tmp_path, 'plantnb_fetch', 'all', '--root', full.root, '--table', full.table, PLANTNB_MIRROR=server.base, code=1)
+    assert '1,024 bytes longer' in ran.stderr.splitlines()[1] and 'plantleaves.zip' not in [a for a, _ in server.asked] and place.read_bytes() == other
+    options = shlex.split(re.search(r'run again with (.*?) \(and for', ran.stderr)[1])
+    assert options[0] == '--table' and len(options) == 2
+    command(tmp_path, 'plantnb_fetch', 'plantleaves', '--root', full.root, *options)
+    assert sorted(tree(full.root/'plantleaves')) == sorted(full.names)
+
+@pytest.mark.parametrize('ranges', [True, False])
+def test_twelve_leaves_are_missing(tmp_path, server, full, ranges):
+    server.files['plantleaves.zip'] = packed([n for n in full.names if 'Lemon (P10)/healthy' not in n or n[-6:-4] > '12'])
+    if not ranges: server.faults['plantleaves.zip'] = ['always:no range']
+    ways, failed = ask_first(['plantleaves'], full.root, full.table, tell=lambda text: None)
+    assert not ways and 'bytes shorter than the published one' in failed['plantleaves']
+    assert ('fewer than published, Lemon (P10)/healthy has ' in failed['plantleaves']) == ranges
+    assert ('its table of contents cannot be read' in failed['plantleaves']) != ranges
+
+def test_members_are_compared_where_they_are_known(tmp_path, server, full):
+    "An archive that was unpacked here before is the measure: names, sizes, CRCs."
+    quietly('plantleaves', full.root, full.table)
+    next((full.root/'plantleaves').rglob('*.JPG')).unlink(); (full.root/'downloads'/'plantleaves.zip').unlink()
+    turned = {full.names[7], full.names[70]}
+    server.files['plantleaves.zip'] = packed(full.names, change=lambda n: n.encode()[::-1] if n in turned else n.encode())
+    with pytest.raises(PlantnbError, match=re.escape(f'of its 4,502 files 2 different ({full.names[7]} ...); the archive is as long as')): quietly('plantleaves', full.root, full.table)
+    server.files['plantleaves.zip'] = packed(full.names, b'!')
+    ways, failed = ask_first(['plantleaves'], full.root, full.table)
+    assert 'the same 4,502 files, byte for byte by their check sums: packed anew; the archive is 1 bytes longer' in failed['plantleaves']
+
+def test_a_broken_archive_is_not_taken_for_another(tmp_path, server, full):
+    "A member whose CRC fails: the line was bad, so it is fetched again, and no way to accept it is offered."
+    body = server.files['plantleaves.zip']
+    server.files['plantleaves.zip'] = body[:200] + bytes([body[200] ^ 1]) + body[201:]
+    with pytest.raises(PlantnbError, match='SHA-256 differs') as e: quietly('plantleaves', full.root, full.table)
+    assert '--table' not in str(e.value) and [a for a, _ in server.asked] == ['plantleaves.zip']*2 and not (full.root/'downloads'/'other').exists()
+
+def test_plantvillage_is_compared_by_folders_and_total(tmp_path):
+    names = published_names('plantvillage', 2)
+    (tmp_path/'x.zip').write_bytes(packed([*names, '__MACOSX/Tomato___healthy/._a.JPG', 'readme.txt']))
+    told = compare_archive(tmp_path/'x.zip', source_table().iloc[0])
+    assert told.startswith('76 photographs in 38 folders, 54,229 fewer than published; the archive is ')
+    (tmp_path/'y.zip').write_bytes(packed([n for n in names if 'Squash' not in n]))
+    assert 'Squash___Powdery_mildew is lacking' in compare_archive(tmp_path/'y.zip', source_table().iloc[0])
+
+def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, server, published):
+    ran = command(tmp_path, 'plantnb_fetch', 'all', '--root', tmp_path/'a', '--table', published)
+    assert ran.stderr == '' and '\r' not in ran.stdout and ran.stdout.count('to fetch') == 3
+    pty, termios = pytest.importorskip('pty'), pytest.importorskip('termios')
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    script = tmp_path/'plantnb_fetch.py'
+    subprocess.run([sys.executable, script, 'all', '--root', tmp_path/'b', '--table', published], stderr=theirs, stdout=subprocess.DEVNULL,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)}, check=True)
+    assert select.select([ours], [], [], 0)[0] and b'\rplantleaves' in os.read(ours, 2**16)
+    os.close(theirs); os.close(ours)
 
 
 # --- the article, end to end
@@ -665,4 +911,4 @@ def test_what_cannot_be_had_is_said_before_anything_is_fetched(tmp_path, server,
     server.files.clear()
     monkeypatch.setenv('PLANTNB_SOURCES', str(published))
     code, err = plantnb_run(data='article', backbone='efficientnet_lite0', root=tmp_path/'data', out=tmp_path/'run'), capsys.readouterr().err
-    assert (code, err.count('\n')) == (1, 1) and '404' in err and 'by hand' in err
+    assert code == 1 and err.count('\n') == 3 and all(line.startswith(f'plantnb_run: {s}: ') and '404' in line and 'by hand' in line for s, line in zip(SOURCES, err.splitlines()))
