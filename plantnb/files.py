@@ -81,15 +81,23 @@ def genus(
     name = species_name(species)
     return GENUS.get(name) or GENUS.get(name.removesuffix('s'), 'unknown')
 
-# %% ../nbs/u00_files.ipynb #82402195
+# %% ../nbs/u00_files.ipynb #dce2e649
 def words(
     text:str, # a name, in any script
 )->list: # its words and numbers, small letters without accents
     "The words of a name: `1. Tea_algalLeaf-spot` -> 1, tea, algal, leaf, spot."
-    text = re.sub(r'(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])', ' ', str(text))
-    bare = ''.join(c for c in unicodedata.normalize('NFKD', text) if not unicodedata.combining(c))
-    bare = unicodedata.normalize('NFC', bare).casefold().translate(str.maketrans('ıłøđ', 'ilod'))
-    return re.findall(r'[^\W\d_]+|\d+', bare)
+    text = re.sub(r'(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])', ' ', unicodedata.normalize('NFC', str(text)))
+    small = ''.join(map(_plain, text)).casefold().translate(str.maketrans('ıłøđ', 'ilod'))
+    kinds = [unicodedata.category(c)[0] for c in small] # L letter, M mark of a letter, N number
+    marked = (c if kind in 'LMN' else ' ' for c, kind in zip(small, kinds))
+    return re.findall(r'\d+|[^\d\s]+', ''.join(marked))
+
+@cache
+def _plain(c):
+    "A letter without its accent, where its script has letters without."
+    apart = unicodedata.normalize('NFKD', c)
+    plain = ''.join(p for p in apart if not unicodedata.combining(p))
+    return plain if plain and ord(plain[0]) < 0x530 else unicodedata.normalize('NFKC', c) # Latin, Greek, Cyrillic
 
 # %% ../nbs/u00_files.ipynb #77e409ea
 Word = namedtuple('Word', 'text says species')
@@ -100,19 +108,25 @@ def _phrases():
     said = {tuple(words(r['words'])): (r['says'], '') for r in _packaged('words.tsv')}
     return said | {tuple(words(text)): ('plant', species) for text, species in chain(ALIASES.items(), zip(GENUS, GENUS))}
 
-# %% ../nbs/u00_files.ipynb #3f8fc94e
+# %% ../nbs/u00_files.ipynb #649749f7
 def _is_piece(text, at):
     says = _phrases().get((text,), ('',))[0]
     if not says or (says in ('ask', 'maybe', 'train') and len(text) < 5): return False
-    return len(text) > 2 or not text.isascii() or (text == 'no' and not at)
+    return len(text) > 2 or (text == 'no' and not at)
 
 def _pieces(word):
     "The fewest known words that a word is written together of; itself when there are none."
+    if not word.isascii(): return _cut_out(word)
     best = {0: ()}
     for end in range(1, len(word) + 1 if len(word) < 40 else 0):
         ways = [best[at] + (word[at:end],) for at in range(end) if at in best and _is_piece(word[at:end], at)]
         if ways: best[end] = min(ways, key=len)
     return best.get(len(word)) or (word,)
+
+def _cut_out(word):
+    "The known words in a run of letters without spaces, and what is left between them."
+    known = [p for p in _by_first() if not p.isascii() and len(p) < len(word) and p in word and ord(p[0]) > 0x2e80] # Chinese, Japanese, Korean
+    return tuple(p for p in re.split('(' + '|'.join(map(re.escape, sorted(known, key=len, reverse=True))) + ')', word) if p) if known else (word,)
 
 @lru_cache(100_000)
 def _known(word):
@@ -144,40 +158,67 @@ def read_words(
         left = left[n:]
     return tuple(found)
 
-# %% ../nbs/u00_files.ipynb #80f42503
-def _says(found):
-    "What the words of a name say: a set of healthy and diseased, what negates them considered."
-    said, negated, used, free = set(), False, False, any(w.says == 'free' for w in found)
-    for w, after in zip(found, [*found[1:], Word('', '', '')]):
-        if w.text == 'no' and after.says == 'number': continue # No. 5
-        if w.says == 'not': negated, used = not negated or used, False
-        elif w.says == 'healthy': said.add('diseased' if negated and not used else 'healthy')
-        elif w.says in ('diseased', 'disease'):
-            said.add('healthy' if negated != free else 'diseased')
-            used = True
+# %% ../nbs/u00_files.ipynb #32018c13
+_ILL = 'diseased', 'disease'
+_KINDS_OF = {'viral', 'fungal', 'bacterial', 'parasitic', 'chlorotic', 'necrotic', 'symptomatic'} # of a disease: `non-viral` is no health
+
+def _run(found, i, says):
+    "The first place from `i` on whose word says nothing of `says`."
+    while i < len(found) and found[i].says in says: i += 1
+    return i
+
+def _statements(found):
+    "What the words of a name say, one after the other: healthy, diseased, or 'unclear' for a negation that stands before something else."
+    said, i = [], 0
+    while i < len(found):
+        first = i
+        if found[i].says == 'not': i = _run(found, i + 1, ('fill', 'leaf', 'plant'))
+        healthy, ill = i < len(found) and found[i].says == 'healthy', _run(found, i, _ILL)
+        negated = found[first].says == 'not'
+        while negated and i < ill < len(found) - 1 and found[ill].text in ('and', 'or', 'nor') and found[ill+1].says in _ILL: i, ill = ill + 1, _run(found, ill + 1, _ILL)
+        if negated and not healthy and ill == i: said += [] if found[first].text == 'no' and found[i:i+1] and found[i].says == 'number' else ['unclear'] # No. 5
+        elif negated and any(w.says == 'disease' for w in found[i+1:ill]) or (negated and ill > i + 1 and found[i].text in _KINDS_OF):
+            said, i = said + ['unclear'], ill - 1 # `non-viral disease`
+        elif healthy: said.append('diseased' if negated else 'healthy')
+        elif ill > i:
+            free = ill < len(found) and found[ill].says == 'free'
+            if free and _run(found, ill + 1, ('leaf', 'plant', 'image', 'train', 'number')) < len(found): said.append('unclear')
+            else: said.append('healthy' if negated != free else 'diseased')
+            i = ill + free - 1
+        elif found[i].says == 'free': said.append('unclear')
+        i = max(i, first) + 1
     return said
 
-# %% ../nbs/u00_files.ipynb #f7b5f760
-def _unclear(found):
+# %% ../nbs/u00_files.ipynb #0a3662b6
+def _says(found):
+    "The set of what a name says; a weak word says diseased where a leaf has it and no plant is named behind."
+    said = set(_statements(found))
+    weak = any(w.says == 'weak' for w in found) and any(w.says == 'leaf' for w in found) and found[-1].says != 'plant'
+    return {'diseased'} if weak and not said else said
+
+def _unclear(text, found, said):
     "Why nobody but the user can say what a name means, or ''."
-    says, said = {w.says for w in found}, _says(found)
-    text = ' '.join(w.text for w in found)
+    first = lambda *says: next((w.text for w in found if w.says in says), '')
     for w in found:
         near = len(w.text) > 4 and not w.says and get_close_matches(w.text, ['healthy', 'normal', 'uninfected', 'asymptomatic'], cutoff=.8)
         if near: return f'did you mean {near[0]!r}?'
-    if 'maybe' in says: return f'{next(w.text for w in found if w.says == "maybe")!r} may mean either'
-    if len(said) == 2: return 'it says both'
-    if 'diseased' in said and 'ask' in says: return f'{next(w.text for w in found if w.says == "ask")!r} may mean either'
-    if re.search(r'\b(level|stage|grade|degree|severity|score) 0\b', text): return 'a scale from 0 on: is 0 healthy?'
-    return ''
+    if not said: return ''
+    if len(said) == 2: return 'it says both' if 'unclear' not in said else 'what does the negation mean?'
+    if 'unclear' in said: return 'what does the negation mean?'
+    nought = any(w.says == 'number' and not int(w.text) for w in found[1:]) or (re.match(r'\s*0+\s', text) and 'diseased' in said) # 0_rust is a numbering
+    if nought or re.search('[%?]', text): return 'a share, or a scale from 0 on'
+    hedge = first('maybe') or first(*(['hedge'] if 'healthy' in said else ['ask']))
+    if hedge: return f'{hedge!r} may mean either'
+    others = {w.says for w in found if w.text != 'health'}
+    return "'health' may be good or bad" if len(others) < len(found) and any(w.text == 'health' for w in found) and others - {'plant', 'number'} else ''
 
-# %% ../nbs/u00_files.ipynb #3552533f
-Name = namedtuple('Name', 'species label disease why') # label '': it says nothing, and `why` tells whether that can be guessed
+# %% ../nbs/u00_files.ipynb #2cb19d89
+Name = namedtuple('Name', 'species label disease why how', defaults=('',)) # label '': it says nothing, and `why` tells whether that can be guessed
 
 def _no_leaf(found):
     "What a name says is shown instead of a leaf, or ''."
     says = {w.says for w in found}
-    if 'none' in says and not says & {'healthy', 'diseased', 'disease'}: return 'shows no leaf'
+    if 'none' in says and not says & {'healthy', *_ILL}: return 'shows no leaf'
     if 'organ' in says and not says & {'leaf', 'disease'} and says & {'healthy', 'diseased'}:
         return f'shows {next(w.text for w in found if w.says == "organ")}, not a leaf'
     return ''
@@ -190,33 +231,52 @@ def _disease(found, species):
         if not mine and not (w.says == 'leaf' and after) and not (w.says == 'number' and not i): kept.append(w)
         after = mine
     while kept and kept[-1].says == 'leaf': kept.pop()
-    return ' '.join(w.text for w in kept) if {w.says for w in kept} & {'disease', '', 'plant'} else 'unknown'
+    return ' '.join(w.text for w in kept) if {w.says for w in kept} - {'diseased', 'leaf', 'number', 'not', 'fill', 'image', 'train'} else 'unknown'
 
-# %% ../nbs/u00_files.ipynb #2f1c6062
+# %% ../nbs/u00_files.ipynb #10af012a
+def _plants(found):
+    "The species that a name names; and, where there are none, one that is part of the name of a disease (`plum pox`)."
+    named = dict.fromkeys(w.species for w in found if w.species)
+    if len(named) > 1 and all(GENUS[n] == 'citrus' for n in named): named.pop('citrus', None)
+    inside = [p for w in found if w.says == 'disease' for t in w.text.split() if (p := _phrases().get((t,), ('', ''))[1])]
+    return list(named), inside[0] if inside and not named else ''
+
+_SAFE = {'healthy', 'diseased', 'disease', 'plant', 'leaf', 'image', 'train', 'number', 'not', 'free', 'fill'} # words that make no health doubtful
+
+@lru_cache(100_000)
+def _read(text, cut):
+    "`read_name` of what stands behind the species, or of the whole where none is cut off."
+    found = read_words(text)
+    said, (plants, _) = _says(found), _plants(found)
+    species = plants[0] if plants else ''
+    if why := _no_leaf(found): return Name(species, 'leave out', '', why)
+    if why := _unclear(text, found, said): return Name(species, 'ask' if said or 'mean' in why else '', '', why)
+    if len(plants) > 1 and not cut: return Name('', 'ask', '', f'it names {plants[0]} and {plants[1]}')
+    if said == {'healthy'}:
+        sure = all(w.says in _SAFE or w.text in ('and', 'of', 'the', 'with', 'in', 'on') for w in found)
+        return Name(species, 'healthy', 'healthy', '', 'said' if sure else 'guessed')
+    if said: return Name(species, 'diseased', _disease(found, species), '', 'said')
+    silent = not any(w.says in ('', 'plant', 'plain', 'weak', 'leaf') and len(w.text) > 1 for w in found) or any(w.says in ('ask', 'maybe', 'soft', 'not', 'hedge') for w in found)
+    return Name(species, '', '', 'it says nothing of health') if silent else Name(species, '', _disease(found, species), '')
+
+# %% ../nbs/u00_files.ipynb #7ba15705
 @lru_cache(100_000)
 def read_name(
     text:str, # of a folder, or the cell of a table
-)->Name: # species ('' when it names none), label (healthy, diseased, ask, leave out, or '' when it says nothing), disease, why
+)->Name: # species ('' when it names none), label (healthy, diseased, ask, leave out, or '' when it says nothing), disease, why, how
     "What a name says, taken by itself. `<species>___<label>` is cut there; else the species is a plant that we know."
     left, cut, right = str(text).partition('___')
     if not cut and '__' in left and not _says(read_words(left.split('__')[0])): left, cut, right = left.partition('__')
-    found = read_words(right if cut else left)
-    named = [w.species for w in found if w.species]
-    species = species_name(_plant(left) or left) if cut else (named[0] if named else '')
-    if why := _unclear(found): return Name(species, 'ask', '', why)
-    if why := _no_leaf(found): return Name(species, 'leave out', '', why)
-    if said := _says(found):
-        label = said.pop()
-        return Name(species, label, 'healthy' if label == 'healthy' else _disease(found, species), '')
-    silent = any(w.says == 'ask' for w in found) or not any(w.text.isalpha() and len(w.text) > 1 for w in found)
-    return Name(species, '', '', 'it says nothing of health') if silent else Name(species, '', _disease(found, species), '')
+    if not cut: return _read(left, False)
+    species, name = species_name(_plant(left) or left), _read(right, True)
+    return name._replace(species=species, disease=_disease(read_words(right), species) if name.label == 'diseased' else name.disease)
 
 def _plant(text):
     "The species that a text names and says nothing else, or ''."
     named, said = {w.species for w in read_words(text) if w.species}, {w.says for w in read_words(text)}
     return named.pop() if len(named) == 1 and said <= {'plant', 'leaf', 'plain', 'number'} else ''
 
-# %% ../nbs/u00_files.ipynb #0f0ce707
+# %% ../nbs/u00_files.ipynb #7f089b6c
 def read_label(
     text:str, # folder name or CSV cell
 )->tuple[str,str]: # (label, disease); disease is 'healthy' for a healthy leaf, 'unknown' when only ill is said
@@ -242,78 +302,83 @@ def parse_plantaek(
     sick = state == 'd' or (plant, mark) == ('walnut', '_')
     return species_name(plant), *(('diseased', 'unknown') if sick else ('healthy', 'healthy'))
 
-# %% ../nbs/u00_files.ipynb #e1c8e80f
-_TITLE = {'train', 'image', 'leaf', 'copy', 'plain', 'number'}
+# %% ../nbs/u00_files.ipynb #3e7582dc
+_TITLE = {'train', 'image', 'leaf', 'copy', 'plain', 'soft', 'number', 'fill'}
+_GENERAL = {'disease', 'diseases', 'symptom', 'symptoms', 'infection', 'infections', 'disorder', 'disorders', 'damage', 'damages', 'lesion', 'lesions', 'stress'}
 
 @lru_cache(100_000)
 def _role(folder):
     "What a folder is for: 'skip' (it says nothing), 'copy', 'organ', 'none' or 'name'."
-    found = read_words(folder)
+    found = [w for w in read_words(folder) if len(w.text) > 1 or w.says]
     says = {w.says for w in found}
-    if _no_leaf(found) and 'none' in says: return 'none'
-    if 'train' in says: says = {w.says for w in found if w.text not in ('disease', 'diseases')} - {'ask', 'not'} # the title of a data set
+    if _no_leaf(found) and says <= {'none', 'not', *_TITLE}: return 'none'
+    if 'train' in says: says = {w.says for w in found if w.text not in _GENERAL} - {'ask', 'not'} # the title of a data set
     if says <= {'organ', 'plain', 'number'} and 'organ' in says: return 'organ'
-    title = says <= _TITLE and says & {'train', 'image', 'copy'} or says in ({'leaf'}, {'leaf', 'number'})
-    return 'name' if not title else 'copy' if 'copy' in says else 'skip'
+    if says & {'copy'} and says <= {'copy', 'image', 'train', 'leaf', 'number'} | ({'plain', 'soft'} if 'train' in says else set()): return 'copy'
+    title = says <= _TITLE - {'copy'} and says & {'train', 'image'} or says in ({'leaf'}, {'leaf', 'number'}) or (says == {'number'} and len(found) > 1)
+    return 'skip' if title or found and {w.text for w in found} <= _GENERAL - {'damage', 'damages', 'stress'} and len(found) > 1 else 'name'
 
 def _left_out(parts, beside):
     "Why all that lies in a folder is left out, or ''. `beside`: the folders in each folder."
     for i, part in enumerate(parts):
         role = _role(part)
-        if role == 'none': return 'shows no leaf'
+        if role == 'none' and parts not in beside: return 'shows no leaf' # it holds no folders
         if role == 'organ': return f'shows {" ".join(words(part))}, not leaves'
         if role == 'copy' and any(_role(s) == 'skip' and any(w.says == 'image' for w in read_words(s)) for s in beside[parts[:i]]):
             return 'a copy of the colour picture' if not any(w.text.startswith('aug') for w in read_words(part)) else 'an augmented copy'
     return ''
 
-# %% ../nbs/u00_files.ipynb #1631273f
+# %% ../nbs/u00_files.ipynb #e5229cfc
 def _explicit(name):
     "Does a folder say healthy or diseased of all that lies below it? (`Rice leaf diseases` is a title and does not.)"
+    found, said = read_words(name), read_name(name)
+    if said.label not in LABELS or said.how != 'said' or not {w.says for w in found} <= _SAFE - {'train'} | {'plain'}: return False
+    if said.label == 'healthy' and any(w.says == 'plain' or w.text == 'health' for w in found): return False
+    return any(w.says in ('healthy', 'disease') or (w.says == 'diseased' and w.text not in _GENERAL) for w in found)
+
+def _is_value(name):
+    "Is a folder below a label its value (no, 0, control, R) and no part of it?"
     found = read_words(name)
-    if read_name(name).label not in LABELS or {w.says for w in found} & {'train', ''}: return False
-    return any(w.says in ('healthy', 'disease') or (w.says == 'diseased' and w.text not in ('disease', 'diseases')) for w in found)
+    return any(w.says in ('not', 'ask', 'maybe', 'hedge') or (w.says == 'number' and not int(w.text)) or (len(w.text) == 1 and w.says != 'number') for w in found)
 
 def _label_of(names):
-    "(label, disease, why, which of `names` says it) for folders from the top down."
-    last, above = read_name(names[-1]), [i for i in range(len(names) - 1) if _explicit(names[i])][::-1]
-    if last.label in ('ask', 'leave out'): return last.label, '', last.why, len(names) - 1
-    if last.label:
-        against = next((names[i] for i in above if read_name(names[i]).label != last.label), None)
-        if against: return 'ask', '', f'the folder above it says {against!r}', len(names) - 1
-        return last.label, last.disease, '', len(names) - 1
-    if not above: return '', last.disease, last.why, len(names) - 1
+    "(label, disease, why, how, which of `names` says it) for folders from the top down."
+    last, above, at = read_name(names[-1]), [i for i in range(len(names) - 1) if _explicit(names[i])][::-1], len(names) - 1
+    against = next((names[i] for i in above if last.label in LABELS and read_name(names[i]).label != last.label), None)
+    if against: return 'ask', '', f'the folder above it says {against!r}', '', at
+    if last.label or not above: return last.label, last.disease, last.why, last.how, at
+    if _is_value(names[-1]): return 'ask', '', f'{names[-1]!r} of {names[above[0]]!r} may mean either', '', at
     said = read_name(names[above[0]])
-    return said.label, said.disease if said.disease != 'unknown' or not last.disease else last.disease, '', above[0]
+    return said.label, said.disease if said.disease != 'unknown' or not last.disease else last.disease, '', 'said', above[0]
 
-# %% ../nbs/u00_files.ipynb #60c52184
+# %% ../nbs/u00_files.ipynb #5efc08a4
 def _same_plant(a, b): return bool(a and b) and (a == b or a.removesuffix('s') == b.removesuffix('s'))
 
 def _folder_species(folder):
     "The species that a folder of folders names: a plant we know (`Rice leaf diseases`), or the whole name around one (`toy oak`); ''."
     found, said = read_words(folder), read_name(folder)
-    named, says = {w.species for w in found if w.species}, {w.says for w in found}
+    named, says = _plants(found)[0], {w.says for w in found}
     if len(named) != 1: return ''
     whole = species_name(folder)
-    return whole if _same_plant(whole, *named) or not (said.label or 'train' in says or says <= {*_TITLE, 'plant'}) else min(named)
+    title = said.label or 'train' in says or says <= {*_TITLE, 'plant', 'weak'}
+    return whole if _same_plant(whole, *named) or not title else named[0]
 
 def _species_of(names, at):
-    "The species that folders name, the label said by the one at `at`; '' when they name none."
-    own = read_name(names[at])
-    if '___' in names[at]: return own.species
-    above = next((s for s in map(_folder_species, names[:at][::-1]) if s), '')
-    if above and (not own.species or _same_plant(above, own.species) or (own.label == 'diseased' and '__' not in names[at])): return above
-    below = next((s for s in map(_folder_species, names[at + 1:]) if s), '')
-    if own.species or below: return own.species or below
-    whole = [n for i, n in enumerate(names) if i != at and (i < at or not at) and not read_name(n).label]
-    return species_name(whole[-1] if at else whole[0]) if whole else ''
+    "What folders say of the species, the label said by the one at `at`: own, above, below, whole, inside (see `_name_species`)."
+    found = dict(own=read_name(names[at]).species, fixed='___' in names[at], inside=_plants(read_words(names[at]))[1])
+    above = [s for s in map(_folder_species, names[:at][::-1]) if s]
+    found['above'] = next((s for s in above if genus(s) != 'unknown'), *above[:1] or [''])
+    found['below'] = next((s for s in map(_folder_species, names[at + 1:]) if s), '')
+    unknown = [n for n in names[:at][::-1] or names[at + 1:] if not read_name(n).label and not _explicit(n)]
+    return found | dict(whole=species_name(unknown[0]) if unknown else '', under=at > 0)
 
-# %% ../nbs/u00_files.ipynb #40d1a0f8
+# %% ../nbs/u00_files.ipynb #fcd329f0
 NAMES = ['species', 'name', 'label', 'photographs', 'how'] # how: said by the name, guessed from its neighbours, or told by you
 
 def _row(parts, photographs, **known):
     "What is known of a name."
-    unknown = dict.fromkeys(('up', 'species', 'label', 'disease', 'how', 'why'), '')
-    return unknown | dict(parts=parts, name=parts[-1] if parts else '', photographs=photographs) | known
+    unknown = dict.fromkeys(('up', 'species', 'label', 'disease', 'how', 'why', 'own', 'above', 'below', 'whole', 'inside'), '')
+    return unknown | dict(parts=parts, name=parts[-1] if parts else '', photographs=photographs, fixed=False, under=True) | known
 
 def _one_folder(parts, photographs, beside):
     "What a folder of photographs says by itself."
@@ -321,9 +386,8 @@ def _one_folder(parts, photographs, beside):
     row = _row(parts, photographs, up='/'.join(names[:-1]).casefold())
     if why := _left_out(parts, beside): return row | dict(label='leave out', why=why)
     if not names: return row | dict(label='no name', why='no folder says its label; wanted are <species>/<healthy or disease>')
-    label, disease, why, at = _label_of(names)
-    how = 'said' if label in LABELS else ''
-    return row | dict(name='/'.join(names[at:]), species=_species_of(names, at), label=label, disease=disease, why=why, how=how)
+    label, disease, why, how, at = _label_of(names)
+    return row | dict(name='/'.join(names[at:]), label=label, disease=disease, why=why, how=how, **_species_of(names, at))
 
 def _bare(row):
     "Is it `<plant> leaf` and no more?"
@@ -338,36 +402,55 @@ def _by_company(rows):
     healthy = {(r['up'], r['species']) for r in rows if r['label'] == 'healthy'}
     for r in rows:
         if r['label']: continue
-        known = not r['why'] and not _bare(r) and r['disease'] not in ('', 'unknown')
+        known = not r['why'] and not _bare(r) and r['disease'] not in ('', 'unknown') and not re.match(r'(un|non|no|not)|.*(free|frei|less|siz|suz)$', r['disease'])
         r |= dict(label='diseased', how='guessed') if known and (r['up'], r['species']) in healthy else dict(label='ask')
     return rows
 
-# %% ../nbs/u00_files.ipynb #6648c055
+# %% ../nbs/u00_files.ipynb #6127f181
 def _root_species(root):
     "The species that a folder's own name gives, or that of the folder above a `train` or `images`; ''."
     for folder in (Path(root).resolve(), *Path(root).resolve().parents[:2]):
         named = {w.species for w in read_words(folder.name) if w.species}
-        if len(named) == 1 and {w.says for w in read_words(folder.name)} <= {*_TITLE, 'plant', 'diseased', 'not'} :
+        says = {w.says for w in read_words(folder.name)}
+        if len(named) == 1 and ('train' in says or says <= {*_TITLE, 'plant', 'diseased', 'not'}):
             return species_name(folder.name) if _same_plant(species_name(folder.name), *named) else named.pop()
         if _role(folder.name) != 'skip' or named: return ''
     return ''
 
 def _name_species(rows, told, root, tell):
-    "Fill in species that no name gives: what you said, the folder's own name, or the one plant that most names give."
+    "The species of every row: by what its own and other folders say, by you, by the folder that was given, or by the one plant of most names."
     kept = [r for r in rows if r['label'] not in ('leave out', 'no name')]
-    lacking = [r for r in kept if not r['species']]
-    named = {r['species'] for r in kept} - {''}
-    of_root, most = _root_species(root) if root else '', len(named) == 1 and len(kept) <= 2*(len(kept) - len(lacking))
-    species = species_name(told) if told else of_root or (min(named) if most else '')
-    by = 'the name of the folder' if of_root else 'what most of its names say'
-    if lacking and species and not told: tell(f'species {species}: by {by}; --species says another')
-    for r in lacking: r['species'] = species
+    healthy = {(r['up'], r['own']) for r in kept if r['label'] == 'healthy' and r['own']}
+    of_root = _root_species(root) if root and not told else ''
+    base = species_name(told) if told else of_root
+    for r in kept: r |= _decided(r, base if base and genus(r['above']) == 'unknown' else r['above'], (r['up'], r['own']) in healthy)
+    lacking, named = [r for r in kept if not r['species'] and r['label'] != 'ask'], {r['species'] for r in kept} - {''}
+    most = base or (min(named) if len(named) == 1 and len(kept) <= 2*(len(kept) - len(lacking)) else '')
+    for r in lacking: r['species'] = most if base or not r['whole'] else ''
+    used = {r['species'] for r in lacking} - {''}
+    if used and not told: tell(f'species {most}: by {"the name of the folder" if of_root else "what most of its names say"}; --species says another')
+    return _whole_names(rows, kept)
+
+def _decided(row, above, own_is_there):
+    "The species of a row by its own folders, `above` the plant of a folder above it (or of the set); a question where two plants are named."
+    own, plant = row['own'], row['below'] or row['inside']
+    if row['fixed']: return dict(species=own)
+    if not own or _same_plant(own, above) or own in _plants(read_words(above))[0]: return dict(species=above or plant)
+    alien = above and row['label'] != 'healthy' and not own_is_there and genus(own) != genus(above)
+    if alien: return dict(species=above, label='ask', how='', why=f'it names {own}, and stands under {above}')
+    return dict(species=above if above and row['label'] != 'healthy' and not own_is_there else own)
+
+def _whole_names(rows, kept):
+    "Folders that are called like no plant we know are species too: those above a label, and those below one that stand under both labels."
+    plants = {r['species'] for r in kept} - {''}
+    both = Counter(w for w, _ in {(r['whole'], r['label']) for r in kept if not r['under'] and r['label'] in LABELS})
     for r in kept:
-        if (told or of_root) and _same_plant(r['species'], species): r['species'] = species
-        elif told and genus(r['species']) == 'unknown' and not read_name(r['name']).species: r['species'] = species
+        if not r['species'] and (r['under'] or both[r['whole']] == 2): r['species'] = r['whole']
+        inner = _plants(read_words(r['species']))[0]
+        if len(inner) == 1 and inner[0] in plants and r['species'] not in GENUS: r['species'] = inner[0] # `soybean multiclass` beside soybean
     return rows
 
-# %% ../nbs/u00_files.ipynb #25a5c9d0
+# %% ../nbs/u00_files.ipynb #0503bf1a
 def read_text_csv(
     path:str|Path, # CSV
     **kwargs, # for pandas' `read_csv`
@@ -382,7 +465,7 @@ def read_text_csv(
     except (ValueError, OverflowError) as e: # pandas' errors of parsing, and UnicodeDecodeError
         raise PlantnbError(f'{path}: cannot be read as CSV ({" ".join(str(e).split())}); save it as CSV in UTF-8') from e
 
-# %% ../nbs/u00_files.ipynb #a38350cf
+# %% ../nbs/u00_files.ipynb #823516fa
 def read_labels(
     path:str|Path, # CSV with the columns name and label (and species, photographs, ... as in names.csv), or two columns without a header
 )->dict: # name, or species/name, in small letters: healthy, diseased, leave out or ask
@@ -429,7 +512,7 @@ def _told_disease(row, label):
     if label == 'healthy': return label
     return 'unknown' if row['disease'] in ('', 'healthy') else row['disease']
 
-# %% ../nbs/u00_files.ipynb #3c78b653
+# %% ../nbs/u00_files.ipynb #606b26b2
 def _answered(rows, root, species, told, tell, unnamed='ask'):
     "Rows with species and label; what nobody knows has the label ask. `unnamed`: 'ask', or the species of leaves that have none."
     rows = _by_company(_as_told(_name_species(rows, species, root, tell), told))
@@ -447,7 +530,7 @@ def names_table(rows:list # from `read_tree` or `read_table`
     order = t.label.map(dict(ask=0, healthy=1, diseased=1).get).fillna(2)
     return t.assign(order=order).sort_values(['order', 'species', 'name'], kind='stable')[NAMES].reset_index(drop=True)
 
-# %% ../nbs/u00_files.ipynb #6639f743
+# %% ../nbs/u00_files.ipynb #854db066
 def as_list(names:pd.DataFrame # from `names_table`
            )->str: # lines, the first its header
     "The table of names as CSV that is pleasant to read; saved and edited, it can be given back to `read_labels`."
@@ -467,7 +550,7 @@ def doubts(names:pd.DataFrame, # from `names_table`
     pairs = [(a, b) for i, a in enumerate(one.index) for b in one.index[i + 1:] if not {a, b} <= GENUS.keys() and alike(a, b)]
     return lines + [f'species {a} and {b}: are they one? Rename a folder, or say so with --species' for a, b in pairs]
 
-# %% ../nbs/u00_files.ipynb #97fe53d9
+# %% ../nbs/u00_files.ipynb #453116d0
 class NamesUnsaid(PlantnbError):
     "Names that do not say whether their leaves are healthy, or of which species they are; `names`: the table of all names."
     def __init__(self, names, where=''):
@@ -480,7 +563,7 @@ class NamesUnsaid(PlantnbError):
                'write each with healthy, diseased or leave out in a file (name,label) and give it with --labels FILE')
         super().__init__(f'{where}: {len(asked)} name{"s do" if len(asked) > 1 else " does"} not say enough: {told}{more}; {out}')
 
-# %% ../nbs/u00_files.ipynb #8f696c3a
+# %% ../nbs/u00_files.ipynb #e17b8acd
 def _images(root, names=None):
     "(name, folders above it) of what may be a photograph by its name, (name, reason) of all else."
     files, skipped = [], []
@@ -502,12 +585,12 @@ def _by_folder(files, doubtful):
         except PlantnbError as e: skipped.append((name, str(e))); continue
         if said:
             key = (*key, f'{said[0]}_{said[1]}')
-            rows.setdefault(key, _row(key, 0, **dict(zip(('species', 'label', 'disease'), said)), how='said'))
+            rows.setdefault(key, _row(key, 0, **dict(zip(('own', 'label', 'disease'), said)), how='said', fixed=True))
         rows[key]['photographs'] += 1
         keys.append((name, key))
     return keys, {k: r for k, r in sorted(rows.items()) if r['photographs']}, skipped
 
-# %% ../nbs/u00_files.ipynb #33264d6e
+# %% ../nbs/u00_files.ipynb #a9127bd3
 def read_tree(
     root:str|Path, # folder
     species:str=None, # of the leaves whose folders name none
@@ -527,11 +610,11 @@ def read_tree(
         else: rows.append((name, *map(intern, (r['species'], r['label'], r['disease'], r['how']))))
     return rows, skipped + doubted, said
 
-# %% ../nbs/u00_files.ipynb #55f4e42b
+# %% ../nbs/u00_files.ipynb #b878c74b
 HEADS = {} # what a column holds: its names, the first that is there is taken
 for head in _packaged('heads.tsv'): HEADS.setdefault(head['holds'], []).append(head['head'])
 
-# %% ../nbs/u00_files.ipynb #c8a4a1cf
+# %% ../nbs/u00_files.ipynb #6cac368a
 def _column(d, kind):
     "The column of a table that holds file names, labels or species; None where there is none."
     by_head = {_header_of(c): c for c in reversed(list(d.columns)) if isinstance(c, str)}
@@ -546,19 +629,26 @@ def _headless(d):
 def _one_hot(d, but):
     "Labels of a table that has a column for each class, filled with 0 and 1; None for other tables."
     marks = {'0': False, '0.0': False, 'false': False, '1': True, '1.0': True, 'true': True}
-    some = [c for c in d if c not in but and d[c].str.lower().isin(marks).all() and len(d)]
-    if not some or not any(read_name(c).label in LABELS for c in some): return None
+    some = [c for c in d if c not in but and read_name(c).label and d[c].str.lower().isin(marks).all() and len(d)]
+    if not some: return None
     on = np.array([d[c].str.lower().map(marks) for c in some], bool).T # (rows, classes)
-    if len(some) == 1: return [some[0] if marked else f'not {some[0]}' for marked in on[:, 0]]
+    general = len(some) == 1 and all(w.says in ('healthy', 'diseased') for w in read_words(some[0])) # no rust is no health yet
+    if general: return [some[0] if marked else f'not {some[0]}' for marked in on[:, 0]]
     return [' and '.join(c for c, marked in zip(some, row) if marked) for row in on]
 
-# %% ../nbs/u00_files.ipynb #17c3db83
+def _label_column(d):
+    "The column of a table that holds labels: of those that are called so, the first in which most cells say one."
+    said = lambda c: np.mean([read_name(v).label in LABELS for v in d[c].unique()]) if len(d) else 0
+    called = [c for h in HEADS['label'] for c in d if isinstance(c, str) and _header_of(c) == h]
+    return next((c for c in called if said(c) >= .5), called[0] if called else None)
+
+# %% ../nbs/u00_files.ipynb #d1e25bfc
 def _read_csv(path):
     "The table as strings, with columns filename, label, species and disease ('' where it has none); a header is optional."
-    d = read_text_csv(path)
+    d = read_text_csv(path, skipinitialspace=True)
     if d.shape[1] < 2: raise PlantnbError(f'{path}: needs two columns or more, file name and label; it has {", ".join(map(str, d))}')
-    if _headless(d): d = read_text_csv(path, header=None).rename(columns={0: 'filename', 1: 'label'})
-    file, label, species = (_column(d, kind) for kind in ('filename', 'label', 'species'))
+    if _headless(d): d = read_text_csv(path, header=None, skipinitialspace=True).rename(columns={0: 'filename', 1: 'label'})
+    file, label, species = _column(d, 'filename'), _label_column(d), _column(d, 'species')
     marked = _one_hot(d, {file, species}) if file and not label else None
     if marked is None and d.shape[1] == 2 and not (file and label): file, label = d.columns
     if file is None or (label is None and marked is None):
@@ -569,12 +659,17 @@ def _read_csv(path):
     labels = marked if marked is not None else _explained(path, get(label))
     return pd.DataFrame(dict(filename=get(file), label=labels, species=get(species), disease=get(disease)), dtype=object)
 
-# %% ../nbs/u00_files.ipynb #e70d90ea
+# %% ../nbs/u00_files.ipynb #5a9c7472
+_OF_KEYS = {'label', 'labels', 'class', 'classes', 'category', 'categories', 'disease', 'diseases', 'map', 'mapping', 'key', 'code', 'codes', 'legend'}
+
 def _key_of(path):
     "Numbers and their names from a JSON object or a CSV of two columns; {} where a file holds something else."
     try:
         if path.suffix.lower() == '.json': pairs = read_json(path, most=100_000).items()
-        else: pairs = read_text_csv(path, nrows=1000).iloc[:, :2].itertuples(index=False, name=None)
+        else:
+            d = read_text_csv(path, nrows=1000, skipinitialspace=True)
+            if d.shape[1] != 2 or not {*words(path.stem), *(w for c in d for w in words(c))} & _OF_KEYS: return {}
+            pairs = d.itertuples(index=False, name=None)
         pairs = [(str(a), str(b)) for a, b in pairs]
     except (PlantnbError, ValueError, OSError): return {} # no key: what is then open is asked about
     turned = [(b, a) if b.isdigit() and not a.isdigit() else (a, b) for a, b in pairs]
@@ -589,7 +684,7 @@ def _explained(path, labels):
     if not keys or any(key[c] != keys[0][c] for key in keys for c in codes): return labels
     return [keys[0][l.removesuffix('.0')] for l in labels]
 
-# %% ../nbs/u00_files.ipynb #077c5368
+# %% ../nbs/u00_files.ipynb #ed15d673
 class _Places:
     "Where the photographs of a table lie: as it says, in the folder of its name without `_labels`, or where one file has that name."
     def __init__(self, path):
@@ -612,7 +707,7 @@ class _Places:
         if len(found) > 1: raise PlantnbError(f'may be {found[0]} or {found[1]}: give its path')
         return found[0] if found else name
 
-# %% ../nbs/u00_files.ipynb #28d5fd31
+# %% ../nbs/u00_files.ipynb #c445bd14
 def read_table(
     path:str|Path, # CSV of photographs and labels
     species:str=None, # of the leaves whose rows name none
@@ -624,8 +719,10 @@ def read_table(
     keys = list(zip(d.species.map(str.strip), d.label.map(str.strip)))
     found = {key: _one_cell(*key, n) for key, n in sorted(Counter(keys).items())}
     names = _answered(list(found.values()), Path(path).parent, species, told, tell, 'ask' if _some_named(found.values()) else 'unknown')
-    for name, key, disease in zip(d.filename, keys, d.disease):
+    labels = d.groupby('filename').label.agg(lambda c: ' and '.join(dict.fromkeys(c)))
+    for name, key, disease in dict.fromkeys(zip(d.filename, keys, d.disease)):
         r = found[key]
+        if read_name(labels[name]).why == 'it says both': skipped.append((name, f'is there twice: {labels[name]}')); continue
         try: at = place(name)
         except PlantnbError as e: skipped.append((name, str(e))); continue
         if r['label'] == 'leave out': skipped.append((at, r['why']))
@@ -635,12 +732,12 @@ def read_table(
 def _one_cell(species, label, photographs):
     "What a label in a table says by itself, as `_one_folder` for folders."
     said, plant = read_name(label), species_name(species) if species else ''
-    known = said._asdict() | dict(species=plant or said.species, how='said' if said.label in LABELS else '')
-    return _row((species, label) if species else (label,), photographs, up=species.casefold(), **known)
+    known = said._asdict() | dict(species='', own=plant or said.species, fixed=bool(plant) or '___' in label, inside=_plants(read_words(label))[1])
+    return _row((species, label) if species else (label,), photographs, name=label, up=species.casefold(), **known)
 
-def _some_named(rows): return any(r['species'] for r in rows if r['label'] != 'leave out')
+def _some_named(rows): return any(r['own'] for r in rows if r['label'] != 'leave out')
 
-# %% ../nbs/u00_files.ipynb #866ac904
+# %% ../nbs/u00_files.ipynb #9ae14332
 def source_root(
     source:str|Path, # folder or CSV
 )->Path: # folder that a manifest's file names are relative to
@@ -650,7 +747,7 @@ def source_root(
     if not source.is_dir() and not source.is_file(): raise PlantnbError(f'{source}: no such folder or CSV')
     return source if source.is_dir() else source.parent
 
-# %% ../nbs/u00_files.ipynb #fc74c03a
+# %% ../nbs/u00_files.ipynb #a1ec8423
 def _find_csv(source):
     "The CSV to read: `source` itself, or the article's `<name>_labels.csv` beside a folder that holds no folders."
     source = Path(source)
@@ -658,7 +755,7 @@ def _find_csv(source):
     beside = source.resolve().parent/f'{source.resolve().name}_labels.csv'
     return beside if beside.is_file() and not any(p.is_dir() for p in source.iterdir()) else None
 
-# %% ../nbs/u00_files.ipynb #96bae98c
+# %% ../nbs/u00_files.ipynb #25c8ede8
 def base_of(
     source:str|Path, # folder or CSV
 )->Path: # folder
@@ -675,7 +772,7 @@ def inputs_of(
     rows, skipped, _ = read_table(csv, tell=noop)
     return chain([csv], (csv.parent/r[0] for r in rows + skipped if '\0' not in r[0]))
 
-# %% ../nbs/u00_files.ipynb #f5236efa
+# %% ../nbs/u00_files.ipynb #c5a5d956
 def read_source(
     source:str|Path, # folder or CSV
     species:str=None, # of the leaves whose names give none
