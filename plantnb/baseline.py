@@ -190,7 +190,7 @@ class KeepBest(Callback):
         names, row = self.recorder.metric_names[:-1], self.recorder.log[:len(self.recorder.metric_names) - 1]
         self.history.append({**dict(zip(names, row)), 'epoch': self.start + self.epoch})
         value = self.history[-1][self.monitor]
-        if not value < self.best: self.best, self.best_epoch = float(value), self.start + self.epoch
+        if not value < self.best - 1e-9: self.best, self.best_epoch = float(value), self.start + self.epoch
         if self.best_epoch == self.start + self.epoch: self._save('best')
         self._save('last')
     def after_fit(self):

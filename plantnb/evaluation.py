@@ -70,14 +70,14 @@ def best_threshold(
     species, # (n,) species of each leaf
 )->tuple: # threshold in (0, 1), mean balanced accuracy over species there
     "The threshold with the best mean balanced accuracy over species; of equals, the one nearest to 0.5"
-    order = np.argsort(p); p,y,w = p[order],np.asarray(y)[order],_cell_weights(y, species)[order]
-    last = np.r_[np.flatnonzero(np.diff(p)>0), len(p)-1]                      # ties cannot be cut apart
+    order = np.argsort(p, kind='stable'); p,y,w = p[order],np.asarray(y)[order],_cell_weights(y, species)[order]
+    last = np.r_[np.flatnonzero(np.diff(p)>0), len(p)-1] # ties cannot be cut apart
     healthy_below = np.r_[0, np.cumsum(w*(1-y))[last]]; diseased_below = np.r_[0, np.cumsum(w*y)[last]]
     good = healthy_below + (w*y).sum() - diseased_below
-    low,high = np.r_[0, p[last]],np.r_[p[last], 1]                           # cut k lies between these two
+    low,high = np.r_[0, p[last]],np.r_[p[last], 1] # cut k lies between these two
     t = np.where((low<.5)&(high>.5), .5, (low+high)/2)
     best = np.flatnonzero(good>=good.max()-1e-12)
-    k = best[np.argmin(np.abs(t[best]-.5))]
+    k = best[np.argmin(np.abs(t[best]-.5).round(9))] # two that are as far: the lower, not whichever the last bit says
     return float(t[k]),float(good[k])
 
 # %% ../nbs/04_evaluation.ipynb #1f748ca7
@@ -95,15 +95,16 @@ def calibrate(
     x,ws = np.r_[e,e][:,None]/unit,np.r_[w*target, w*(1-target)]*len(e)
     fit = LogisticRegression(C=1e4, max_iter=1000, tol=1e-8, fit_intercept=shift).fit(x, np.r_[np.ones_like(e), np.zeros_like(e)], ws)
     rule = dict(scale=float(max(fit.coef_[0,0]/unit, 1e-3/unit)), bias=float(fit.intercept_[0]) if shift else 0.)
-    threshold,good = best_threshold(probability(e, rule), y, species) if shift else (.5,float((w*((e>=0)==(y==1))).sum()/w.sum()))
+    p = probability(e, rule); at_half = float((w*((p>=.5)==(y==1))).sum()/w.sum())
+    threshold,good = best_threshold(p, y, species) if shift else (.5,at_half)
     return dict(rule, threshold=threshold, valid_balanced_accuracy=good)
 
 # %% ../nbs/04_evaluation.ipynb #d9537422
 def _cut(p, w, share):
-    "The highest cut below which at most `share` of the weight lies"
-    order = np.argsort(p); p,below = p[order],w[order].cumsum()/w.sum()
+    "The highest cut below which at most `share` of the weight lies: just below the score of a leaf"
+    order = np.argsort(p, kind='stable'); p,below = p[order],w[order].cumsum()/w.sum()
     k = np.searchsorted(below, share+1e-12, side='right')
-    return float(p[min(k, len(p)-1)])
+    return float(p[min(k, len(p)-1)]) - OFF
 
 # %% ../nbs/04_evaluation.ipynb #a2d87f14
 def unsure_band(
@@ -116,8 +117,8 @@ def unsure_band(
     "The narrowest band around the threshold outside of which at most `wrong` of the diseased are called healthy, and of the healthy diseased"
     w,y = _cell_weights(y, species),np.asarray(y)
     low = _cut(p[y==1], w[y==1], wrong)
-    high = -_cut(-p[y==0], w[y==0], wrong)                                   # the last that may be called healthy
-    return [min(low, threshold),max(float(np.nextafter(high, 2)), threshold)]
+    high = -_cut(-p[y==0], w[y==0], wrong) # above 1: nothing is surely diseased
+    return [max(0., min(low, threshold)),max(high, threshold)]
 
 # %% ../nbs/04_evaluation.ipynb #ad6fa0fc
 def coverage_curve(
@@ -139,12 +140,16 @@ def coverage_curve(
 def trade(
     p:np.ndarray, y:np.ndarray, species, # as for `unsure_band`
     at:tuple=(.5,.6,.7,.75,.8,.85,.9,.925,.95,.975,.99), # sensitivities
+    threshold:float=None, # the one in use: it gets a row of its own where it lies beyond the others
 )->dict: # lists sensitivity, specificity and threshold
     "The share of healthy leaves left alone where a share of the diseased must be found, and the threshold that does it"
     w,y = _cell_weights(y, species),np.asarray(y)
-    cuts = [_cut(p[y==1], w[y==1], 1-s) for s in at]
-    left_alone = [float(w[(y==0)&(p<t)].sum()/w[y==0].sum()) for t in cuts]
-    return dict(sensitivity=list(at), specificity=np.round(left_alone, 4).tolist(), threshold=np.round(cuts, 6).tolist())
+    share = lambda rows, k: float(w[(y==k)&rows].sum()/w[y==k].sum())
+    rows = [(s,max(0., round(_cut(p[y==1], w[y==1], 1-s), 6))) for s in at]  # as they are kept, so as they are measured
+    found = None if threshold is None else share(p>=threshold, 1)
+    if found is not None and (threshold<rows[-1][1] or threshold>rows[0][1] and found<=at[0]+1e-9):
+        rows = sorted([*(r for r in rows if abs(r[0]-found)>1e-9),(found,threshold)])
+    return dict(zip(('sensitivity','specificity','threshold'), map(list, zip(*[(s,round(share(p<t, 0), 4),t) for s,t in rows]))))
 
 def verdict_rule(
     log_odds:np.ndarray, y:np.ndarray, species, shift:bool=True, # as for `calibrate`, of leaves whose species was left out
@@ -153,7 +158,7 @@ def verdict_rule(
     rule = calibrate(log_odds, y, species, shift); p = probability(log_odds, rule)
     low,high = unsure_band(p, y, species, rule['threshold'])
     answered = float(_cell_weights(y, species)[np.asarray((p<low)|(p>=high))].sum())
-    return dict(rule, unsure=[low,high], answered=answered, trade=trade(p, y, species))
+    return dict(rule, unsure=[low,high], answered=answered, trade=trade(p, y, species, threshold=rule['threshold']))
 
 # %% ../nbs/04_evaluation.ipynb #1ceb05fd
 def _labels(manifest): return (manifest.label.values=='diseased').astype(int)
@@ -231,7 +236,7 @@ def choose_references(
         for n in sizes:
             a = np.array([species_auroc(y[d.row], d.e, species[d.row]) for _,d in _by_draw(trial, manifest, how, n).groupby('draw')])
             rows.append(dict(aggregate=how, n=n, auroc=a.mean(), spread=a.std(), worth=a.mean()-a.std(), rank=rank))
-    t = pd.DataFrame(rows); t['equal'] = t.worth >= t.worth.max()-.002
+    t = pd.DataFrame(rows); t['equal'] = t.worth >= t.worth.max()-.002-1e-9 # a mean of shares like 499/500 may lie on the edge
     return t.sort_values(['equal','rank','n'], ascending=[False,True,False]).drop(columns='rank').reset_index(drop=True)
 
 # %% ../nbs/04_evaluation.ipynb #2754b906
@@ -442,7 +447,7 @@ def ranked_metrics(
     ill,well = ill/ill.sum(1,keepdims=True),well/well.sum(1,keepdims=True)
     auroc = (ill*(well.cumsum(1)-well/2)).sum(1)
     mass = (ill+well)/2; middle = mass.cumsum(1)-mass/2
-    cell = np.minimum((middle*bins).astype(int), bins-1) + np.arange(len(w))[:,None]*bins
+    cell = np.minimum((middle*bins+1e-9).astype(int), bins-1) + np.arange(len(w))[:,None]*bins
     gap = np.bincount(cell.ravel(), (mass*p-ill/2).ravel(), minlength=len(w)*bins).reshape(len(w), bins)
     best = np.maximum(0, (well-ill).cumsum(1).max(1))
     return auroc,np.abs(gap).sum(1),(1+best)/2
@@ -578,7 +583,7 @@ def leaves_from_pairs(
     p:float, # share of random pairs judged rightly, 0.5 to 1
 )->float: # share of leaves judged rightly, the better of the two solutions; nan below 0.5
     "The inverse of `pairs_from_leaves`"
-    return (1+np.sqrt(2*p-1))/2 if p>=.5 else float('nan')
+    return float((1+np.sqrt(max(0., 2*p-1)))/2 if p>=.5-1e-9 else 'nan')
 
 # %% ../nbs/04_evaluation.ipynb #f8ab237e
 @torch.no_grad()
@@ -738,7 +743,7 @@ def reliability(
     "Mean score against the share of diseased, each cell of species and label weighing the same"
     y = (d.label=='diseased').values.astype(int); p = d.score.values.astype(float); w = _cell_weights(y, d.species)
     order = np.argsort(p, kind='stable'); y,p,w = y[order],p[order],w[order]
-    which = np.minimum(((w.cumsum()-w/2)/w.sum()*bins).astype(int), bins-1)
+    which = np.minimum(((w.cumsum()-w/2)/w.sum()*bins+1e-9).astype(int), bins-1)
     t = pd.DataFrame(dict(bin=which, w=w, p=w*p, y=w*y)).groupby('bin').sum(); t = t[t.w>0]
     return pd.DataFrame(dict(score=t.p/t.w, diseased=t.y/t.w))
 
@@ -998,7 +1003,7 @@ def _images_root(out, config, manifest):
 def _skipped(d):
     "What was left out of the data, counted by reason"
     if d is None or not len(d): return _p('No file was left out.')
-    t = d.groupby('reason').size().sort_values(ascending=False).rename('files').reset_index()
+    t = d.groupby('reason').size().sort_values(ascending=False, kind='stable').rename('files').reset_index()
     return _p(f'{len(d)} files were left out.') + _table(t.head(30)) + _fold('the first 50 of them', _table(d.head(50)))
 
 # %% ../nbs/04_evaluation.ipynb #d2891c7c

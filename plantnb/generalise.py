@@ -74,7 +74,7 @@ def leaf_mask(leaf:np.ndarray # (h, w, 3) uint8, on a plain ground that is seen 
              )->np.ndarray: # (h, w) bool; all False where nothing stands out
     "Where the leaf is: the largest piece that is not ground, closed and filled."
     off = off_ground(leaf)
-    pieces, n = ndimage.label(ndimage.binary_opening(off > otsu(np.minimum(off, np.quantile(off, .99))), iterations=2))
+    pieces, n = ndimage.label(ndimage.binary_opening(off > max(.5, otsu(np.minimum(off, np.quantile(off, .99)))), iterations=2)) # less than half a grey value is rounding
     if n == 0: return np.zeros(off.shape, bool)
     largest = np.pad(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax(), 12)
     return ndimage.binary_fill_holes(ndimage.binary_closing(largest, iterations=8)[12:-12, 12:-12])

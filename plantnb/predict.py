@@ -245,17 +245,22 @@ def at_sensitivity(self:Predictor,
         return rule | dict(threshold=float(np.interp(wanted, t['sensitivity'], t['threshold'])))
     table = self.rule.get('trade')
     if not table: raise PlantnbError('sensitivity: this model does not know the price of it; take one of plantnb_run --recipe best, or the packaged one')
-    low, high = table['sensitivity'][0], table['sensitivity'][-1]
-    if not low <= wanted <= high: raise PlantnbError(f'sensitivity {wanted:g}: choose a share from {low:g} to {high:g}')
+    low, high = max(.5, table['sensitivity'][0]), min(.99, table['sensitivity'][-1]) # that of a threshold in use may be 1
+    if not low - 1e-9 <= wanted <= high + 1e-9: raise PlantnbError(f'sensitivity {wanted:g}: choose a share from {low:g} to {high:g}')
     return self._under(moved, lambda rule: 'trade' in rule)
 
 # %% ../nbs/07_predict.ipynb #09ebdbd9
+def _evidence(p): return np.log(p := np.clip(p, 1e-15, 1 - 1e-15)) - np.log(1 - p)
+
 @patch
 def price(self:Predictor)->dict: # sensitivity and specificity, on species left out of training; None where they are not known
     "What the threshold in use is expected to find, and to leave alone."
     t = self.rule.get('trade')
-    if not t or not t['threshold'][-1] <= self.rule['threshold'] <= t['threshold'][0]: return None
-    return {k: float(np.interp(self.rule['threshold'], t['threshold'][::-1], t[k][::-1])) for k in ('sensitivity', 'specificity')}
+    if not t: return None
+    used, strictest, laxest = _evidence([self.rule['threshold'], t['threshold'][0], t['threshold'][-1]])
+    if not laxest - 4*OFF <= used <= strictest + 4*OFF: return None # OFF in a probability is at least four times that in log-odds
+    cuts, rows = np.unique(t['threshold'][::-1], return_index=True) # of rows with one threshold, the one that finds most
+    return {k: float(np.interp(self.rule['threshold'], cuts, np.array(t[k][::-1])[rows])) for k in ('sensitivity', 'specificity')}
 
 # %% ../nbs/07_predict.ipynb #4aedada8
 def shift_prior(
@@ -351,7 +356,7 @@ def nearest(self:Predictor,
     elif self.model.references is not None: others, names = to(self.model.references.cpu().numpy()), self.rule.get('references', [])
     else: return [[] for _ in z]
     far = ((to(z)[:, None] - others)**2).sum(2)
-    return [[names[i] for i in np.argsort(row)[:n] if i < len(names)] for row in far]
+    return [[names[i] for i in np.argsort(row, kind='stable')[:n] if i < len(names)] for row in far]
 
 # %% ../nbs/07_predict.ipynb #253da25d
 class _Chain(nn.Module):

@@ -1,5 +1,5 @@
 "What holds of the project as a whole: imports stay light, modules match notebooks, notebooks are clean and small, the style rules a machine can check."
-import ast, importlib.util, io, json, re, shutil, statistics, subprocess, sys, tokenize
+import ast, importlib.util, io, json, os, re, shutil, statistics, subprocess, sys, tokenize
 from configparser import ConfigParser
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -51,6 +51,14 @@ def test_the_commands_of_the_readme():
     ran = [subprocess.run([sys.executable, ROOT/'tools/readme_command.py', word], capture_output=True, text=True) for word in ('nbdev_test', 'bin/plantnb_run')]
     assert [r.returncode for r in ran] == [0, 0], ran[0].stderr + ran[1].stderr
     assert all(w in ran[0].stdout for w in ('venv', "'.[dev]'", 'nbdev_test', 'pytest'))
+
+
+@pytest.mark.parametrize('name,most', [('avx2', 'AVX2'), ('sse41', 'DEFAULT')])
+def test_whoever_is_told_to_keep_to_less_computes_in_float32(name, most):
+    told = subprocess.run([sys.executable, ROOT/'tools/cpus.py', 'settings', name], capture_output=True, text=True, check=True).stdout.split()
+    code = 'import torch; from plantnb.nets import *; print(torch.backends.cpu.get_cpu_capability(), fast_math(torch.device("cpu"))._enabled)'
+    ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, env={**os.environ, **dict(t.split('=', 1) for t in told)}, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() in ([most, 'False'], ['DEFAULT', 'False'])
 
 
 @needs_nbdev

@@ -48,6 +48,17 @@ def test_every_artefact_of_the_contract(done):
     assert said.strip().endswith(f'report: {out/"report.html"}')
     assert all(model in said for model in MODELS)
 
+def test_a_log_gets_lines_and_no_bars(leaves, tmp_path):
+    "Bars are for terminals: nothing in a log goes back to the start of its line, however much there is to read."
+    script, log = tmp_path/'run.py', tmp_path/'log'
+    script.write_text('import plantnb.data, plantnb.cli\nplantnb.data.MANY = 10\nplantnb.cli.plantnb_run()\n')
+    command = [sys.executable, script, '--train', leaves/'train', '--test', leaves/'test', '--out', tmp_path/'run', '--epochs', 1, '--pairs', 32]
+    with log.open('w') as file: subprocess.run([*map(str, command)], stdout=file, stderr=subprocess.STDOUT, check=True)
+    said = log.read_bytes()
+    assert b'\r' not in said and b'\x1b' not in said, said
+    assert b'reading 48 photographs\n' in said and b'preparing 72 photographs\n' in said, said
+
+
 def test_scores_are_probabilities_of_every_leaf(done):
     scores, manifest = pd.read_csv(done[0]/'scores.csv'), read_manifest(done[0]/'manifest.csv')
     assert list(scores.columns) == SCORES

@@ -17,7 +17,7 @@ def embed_leaves(files):
     "(n, d) pooled embeddings of the packaged backbone."
     from fastprogress import progress_bar
     from plantnb.nets import embed, make_body, pooled
-    return embed(pooled(make_body()), files, progress=progress_bar)
+    return embed(pooled(make_body()), files, progress=progress_bar if sys.stdout.isatty() else None)
 
 def unit(z): return z/np.linalg.norm(z, axis=1, keepdims=True).clip(1e-6)
 
