@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['STOPPED', 'WAYS_OUT', 'MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'ARTICLE', 'FORMATS', 'arg', 'user_errors', 'say',
-           'one_line', 'way_out', 'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates', 'cnn_pairs',
-           'plan', 'quiet_bars', 'train_article', 'train_model', 'save_model', 'score_model', 'score_left_out',
-           'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'check_leaves', 'check_same',
-           'names_asked', 'species_asked', 'prepare_run', 'run', 'article_sources', 'choose_leaves', 'beside_article',
-           'sources_in_words', 'counted', 'settle', 'check_asked', 'look_over', 'plantnb_run', 'plantnb_fetch',
-           'plantnb_predict']
+           'show_names', 'one_line', 'way_out', 'parse_protocol', 'versions', 'claim_run', 'in_words', 'step_rates',
+           'cnn_pairs', 'plan', 'quiet_bars', 'train_article', 'train_model', 'save_model', 'score_model',
+           'score_left_out', 'seeds_of', 'run_model', 'run_models', 'embed_leaves', 'toy_sources', 'check_leaves',
+           'check_same', 'names_asked', 'species_asked', 'prepare_run', 'run', 'article_sources', 'choose_leaves',
+           'beside_article', 'sources_in_words', 'counted', 'settle', 'check_asked', 'look_over', 'in_short',
+           'plantnb_run', 'plantnb_fetch', 'plantnb_predict']
 
 # %% ../nbs/a3_cli.ipynb #f1139aeb
 import errno, json, os, sys, time, warnings
 import numpy as np, pandas as pd
+from contextlib import redirect_stdout
 from functools import partial, wraps
 from pathlib import Path
 from fastcore.basics import listify, noop
@@ -57,7 +58,7 @@ def user_errors(
         _streams()
         try: return f(*args, **kwargs)
         except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # `... | head`: no reader left
-        except NamesUnsaid as e: print(as_list(e.names), flush=True); say(f'{f.__name__}: {one_line(e)}')
+        except NamesUnsaid as e: show_names(e.names); say(f'{f.__name__}: {one_line(e)}')
         except (PlantnbError, OSError) as e: say(f'{f.__name__}: {one_line(e)}{way_out(e)}')
         except KeyboardInterrupt: say(f'{f.__name__}: stopped; {STOPPED.get(f.__name__, "run it again")}')
         return 1
@@ -69,6 +70,13 @@ def say(
 )->None:
     "Lines on stderr"
     print(*lines, sep='\n', file=sys.stderr, flush=True)
+
+# %% ../nbs/a3_cli.ipynb #54f943b4
+def show_names(
+    names:pd.DataFrame, # from `names_table`
+)->None:
+    "The table of names on stdout: in columns on a terminal, as plain CSV in a file"
+    print(as_list(names) if sys.stdout.isatty() else as_csv(names).rstrip(), flush=True)
 
 # %% ../nbs/a3_cli.ipynb #d22688ed
 def one_line(
@@ -423,7 +431,7 @@ def run(train, test, # folders or CSVs
     sources = [source for side,asked in dict(train=train, test=test).items() for source in _sources(asked, side)]
     _apart(Path(out), sources)
     names = names_table([name for _,_,names in read_names(sources, tell=noop, **names_asked(settings)) for name in names])
-    if settings.get('leaves') != 'Toy leaves': print(as_list(names), flush=True) # before anything is written: whoever sees a wrong one can stop it
+    if settings.get('leaves') != 'Toy leaves': show_names(names) # before anything is written: whoever sees a wrong one can stop it
     with hold(out, 'plantnb_run', tell): return _run(train, test, out, settings, body, resume, tell)
 
 # %% ../nbs/a3_cli.ipynb #32d142f6
@@ -546,15 +554,25 @@ def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `p
     return protocols
 
 # %% ../nbs/a3_cli.ipynb #fcce9755
-def look_over(train, test, seed:int=0, doubtful:bool=False, species:list=None, labels:Path=None, **others # as for `plantnb_run`
+def look_over(asked:dict # what `plantnb_run` was called with; `train` or `test` alone will do
              )->None:
     "How names are read, on stdout; how the leaves would be split, what is left out and what is doubtful, on stderr."
-    manifest, left, names = survey(_sources(train, 'train'), _sources(test, 'test'), seed, tell=say, doubtful=doubtful, species=species_asked(species), labels=labels)
-    print(as_list(names), flush=True)
+    sides = [asked['train'], asked['test']]
+    if asked['data'] or sides == [None, None]: sides = settle(asked, say)[:2]
+    train, test = (_sources(s, 'leaves') if s else [] for s in sides)
+    named = dict(doubtful=asked['doubtful'], species=species_asked(asked['species']), labels=asked['labels'])
+    with redirect_stdout(sys.stderr): manifest, left, names = survey(train, test, asked['seed'], tell=say, **named)
+    show_names(names)
     counts = manifest.groupby(['species', 'label', 'split']).size().unstack(fill_value=0)
-    say('', counts[[s for s in ('train', 'valid', 'held', 'test') if s in counts]].to_string(), f'{len(manifest)} photographs of {manifest.species.nunique()} species')
-    for reason,n in left.groupby(left.reason.str.replace(r' \(.*| as .*|: .*', '', regex=True)).size().sort_values(ascending=False).items(): say(f'left out: {n} {reason}')
+    say('', counts[[s for s in ('train', 'valid', 'held', 'test') if s in counts]].to_string())
+    say(f'{len(manifest)} photographs of {manifest.species.nunique()} species')
+    for reason,n in in_short(left.reason).items(): say(f'left out: {n} {reason}')
     for line in doubts(names): say(line)
+
+def in_short(reasons:pd.Series # why files were left out
+            )->pd.Series: # how many of each kind, the most first
+    "Reasons without the files they name."
+    return reasons.str.replace(r' \(.*| as .*|: .*', '', regex=True).value_counts()
 
 # %% ../nbs/a3_cli.ipynb #80f3bfec
 @call_parse
@@ -583,8 +601,8 @@ def plantnb_run(
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."
     asked, tell = locals(), partial(_tell, time.time())
+    if check: return look_over(asked)
     train, test, settings = settle(asked, tell)
-    if check: return look_over(train, test, **asked)
     print(f'report: {run(train, test, Path(out), settings, resume, tell)}')
     if data: print(beside_article(Path(out)).to_string(index=False))
 
