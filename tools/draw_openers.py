@@ -69,6 +69,13 @@ def data():
               ((0, 96, GREEN, 'train'), (100, 46, AMBER, 'valid'), (150, 46, GREY, 'held'))]
     return card(*folders, arrow(216, 86, 266, 86), *table, *rows, text(374, 164, 'one table, a row an image', 16), arrow(482, 86, 536, 86), *splits, text(643, 164, 'never one leaf on two sides', 16))
 
+def own_leaves():
+    names = ('Fresh_leaf/', 'Leaf_Scald/', 'control/')
+    said = (('healthy', '#fff', GREEN), ('diseased', '#fff', RED), ('you say it', '#fff', AMBER))
+    rows = [box(22, 16 + 51*i, 190, 42, name, size=17, weight=400) + arrow(222, 37 + 51*i, 286, 37 + 51*i)
+            + box(296, 16 + 51*i, 170, 42, word, fill=fill, stroke=colour, size=17) for i, (name, (word, fill, colour)) in enumerate(zip(names, said))]
+    return card(*rows, arrow(476, 88, 530, 88), picture(546, 32, 96, leaf(disease='healthy')), picture(654, 32, 96, leaf(severity=.4)), text(648, 156, 'and only then is anything learned', 15))
+
 def baseline():
     return card(picture(26, 32, 112, leaf()), arrow(150, 88, 186, 88), box(194, 40, 150, 96, 'body', 'frozen', fill='#dfe7f2', stroke='#50709c'), arrow(352, 88, 386, 88),
                 numbers(394, 66, 118, 44), text(453, 138, 'an embedding', 16), arrow(520, 88, 554, 88), box(562, 56, 84, 64, 'head', 'learns'),
@@ -146,7 +153,7 @@ def holds():
                 arrow(414, 128, 486, 84), text(432, 132, 'rename', 16, anchor='start'), box(496, 44, 216, 72, 'old or new', 'never half of either'), arrow(184, 58, 486, 70))
 
 
-OPENERS = {'00_data': data, '01_baseline': baseline, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '04_evaluation': evaluation, '05_generalise': generalise,
+OPENERS = {'00_data': data, '00b_own_leaves': own_leaves, '01_baseline': baseline, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '04_evaluation': evaluation, '05_generalise': generalise,
            '06_explain': explain, '07_predict': predict, '08_scale': scale, 'a1_toy': toy, 'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds}
 
 if __name__ == '__main__':
