@@ -584,12 +584,12 @@ def test_grey_and_ink_profiles_fit_their_own_pixels_alone(tmp_path):
 
 def test_damaged_profiles_never_cost_the_photograph(tmp_path):
     im, rng = Image.open(picture(tmp_path/'a.png', size=(32, 32))), np.random.default_rng(0)
-    for whole in (rgb_profile(*WIDE['Display P3']), ink_profile()):
-        for i in range(150):
+    for whole, times in ((rgb_profile(*WIDE["Display P3"]), 150), (icc(b"GRAY", kTRC=gamma(1)), 50), (ink_profile(), 25)):
+        for i in range(times):
             bad = bytearray(whole)
             for at in rng.integers(0, len(bad), 6): bad[at] = rng.integers(256)
             if i % 5 == 0: bad = bad[:rng.integers(1, len(bad))]
-            im.convert('CMYK' if b'CMYK' in whole else 'RGB').save(tmp_path/'b.tif', icc_profile=bytes(bad))
+            im.convert("CMYK" if b"CMYK" in whole else "L" if b"GRAY" in whole else "RGB").save(tmp_path/'b.tif', icc_profile=bytes(bad))
             assert open_leaf(tmp_path/'b.tif').size == (32, 32)
 
 def test_threads_share_a_profile(tmp_path):
@@ -609,3 +609,76 @@ def test_prepared_copies_keep_no_foreign_profile(tmp_path, sides):
     for i in (1, 3): assert not Image.open(tmp_path/'out'/m.filename[f'oak/rust/{i}.jpg']).info.get('icc_profile')
     leaf = np.asarray(open_leaf(tmp_path/'train'/'oak'/'rust'/'1.jpg')).astype(int)
     assert np.abs(np.asarray(open_leaf(tmp_path/'out'/m.filename['oak/rust/1.jpg'])) - leaf).mean() < 2
+
+# --- copies of one leaf
+
+TURNS = {'90':lambda im: im.transpose(Image.Transpose.ROTATE_90), '180':lambda im: im.transpose(Image.Transpose.ROTATE_180), '270':lambda im: im.transpose(Image.Transpose.ROTATE_270),
+         'LR':lambda im: im.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 'TB':lambda im: im.transpose(Image.Transpose.FLIP_TOP_BOTTOM), 'light':lambda im: im.point(lambda p: min(255, p*5//4))}
+NAMINGS = { # name of the original, of the copies in the order of TURNS
+    'PlantVillage':('{uuid}___RS_HL {n}.JPG', ['{uuid}___RS_HL {n}_90deg.JPG', '{uuid}___RS_HL {n}_180deg.JPG', '{uuid}___RS_HL {n}_270deg.JPG', '{uuid}___RS_HL {n}_flipLR.JPG', '{uuid}___RS_HL {n}_flipTB.JPG', '{uuid}___RS_HL {n}_newPixel25.JPG']),
+    'by hand':('leaf_{n}.jpg', ['leaf_{n}_rot90.jpg', 'leaf_{n}_rotated_180.jpg', 'leaf_{n} copy.jpg', 'aug_leaf_{n}.jpg', 'leaf_{n}_vertical_flip.jpg', 'leaf_{n}_bright.jpg']),
+    'counters':('leaf_{n}.jpg', ['leaf_{n}_90.jpg', 'leaf_{n}_180.jpg', 'leaf_{n}_270.jpg', 'leaf_{n} (1).jpg', 'leaf_{n} (2).jpg', 'leaf_{n}_aug_1.jpg']),
+    'Keras':('leaf_{n}.jpg', [f'leaf_{{n}}_0_{k}{k}21.jpeg' for k in range(1, 7)]),
+    'Roboflow':('leaf-{n}_jpg.rf.{hash}0.jpg', [f'leaf-{{n}}_jpg.rf.{{hash}}{k}.jpg' for k in range(1, 7)]),
+    'Augmentor':('leaf {n}.jpg', [f'rust_original_leaf {{n}}.jpg_00fc2ee5-729f-4757-8aeb-65c3355874f{k}.jpg' for k in range(1, 7)])}
+
+def with_copies(root, naming, n=20, species='tomato'):
+    "A tree of `n` toy leaves with six turned, flipped and brightened copies each, and a table of which file shows which leaf."
+    from plantnb.toy import toy_leaves
+    first, others = NAMINGS[naming]
+    shows = {}
+    for i, file in enumerate(sorted((toy_leaves()/'train').glob('*/*/*.jpg'))[::7][:n]):
+        names = dict(n=1000 + 37*i, uuid=f'{i:08x}-1111-4111-8111-{i:012x}', hash=f'{i:031x}')
+        for name, change in zip([first, *others], [lambda im: im, *TURNS.values()]):
+            path = f'{species}/{"healthy" if i % 2 else "rust"}/{name.format(**names)}'
+            (root/path).parent.mkdir(parents=True, exist_ok=True); shows[path] = i
+            change(Image.open(file)).save(root/path, quality=92)
+    return shows
+
+@pytest.mark.parametrize('naming', NAMINGS)
+@pytest.mark.parametrize('original', [True, False])
+def test_no_leaf_on_two_sides_with_six_copies_each(tmp_path, naming, original):
+    shows = with_copies(tmp_path, naming)
+    if not original:
+        if naming in ('counters', 'Keras'): pytest.skip('without the original a number may count leaves')
+        for f in list(shows)[::14]: (tmp_path/f).unlink()                  # every second original
+        if naming == 'by hand': [p.unlink() for p in tmp_path.rglob('*_bright.jpg')]   # a doubtful word
+    m, _ = make_manifest(tmp_path)
+    m = split_manifest(m, tmp_path, seed=1, embeddings=np.eye(len(m)))      # to which every picture is its own: names decide
+    leaf = m.filename.map(shows)
+    assert m.groupby(leaf).split.nunique().max() == 1 and m.groupby(leaf).leaf.nunique().max() == 1
+    assert m.groupby('leaf').filename.apply(lambda f: f.map(shows).nunique()).max() <= (1 if naming != 'PlantVillage' else 10) and m.leaf.nunique() >= 12
+
+def leaves_of(*names, disease='rust'):
+    "The `leaf` of files of these names, by their names alone: every picture is its own without them."
+    m = pd.DataFrame(dict(filename=names, label='diseased', species='oak', disease=disease)).assign(genus='quercus', source='s', leaf='', split='', sha256='')
+    return find_leaves(m[COLUMNS], Path('.'), np.eye(len(m), 2*len(m))).leaf.tolist()
+
+def test_counters_and_diseases_are_no_copies():
+    for names in ([f'Healthy ({i}).jpg' for i in range(1, 60)], ['Healthy.jpg'] + [f'Healthy ({i}).jpg' for i in range(1, 10)], [f'black_rot_{i}.jpg' for i in range(30)],
+                  [f'IMG_2020010{i}_12345{i}.jpg' for i in range(9)], [f'scale {i}.jpg' for i in range(9)], [f'healthy_aug_{i}.jpg' for i in range(30)],
+                  ['farm1/rust/1.jpg', 'farm2/rust/1.jpg', 'farm3/rust/1.JPG'], [f'{i}_90.jpg' for i in range(5)], ['dark.jpg', 'gray spot.jpg', 'flip.jpg', 'copy.jpg']):
+        assert len(set(leaves_of(*names))) == len(names), names
+
+def test_copies_go_to_their_own_folders_original_first():
+    a = leaves_of('farm1/rust/1.jpg', 'farm1/rust/1_flip.jpg', 'farm2/rust/1.jpg', 'farm2/rust/1_flip.jpg', 'augmented/rust/2_flip.jpg', 'images/rust/2.jpg', 'images/rust/3_flip.jpg', 'images/rust/3_mirrored.jpg')
+    assert a[0] == a[1] != a[2] == a[3] and a[4] == a[5] and a[6] == a[7] and len(set(a)) == 4
+    assert len(set(leaves_of('a/1_flip.jpg', 'b/1.jpg', disease=['rust', 'blight']))) == 2        # the 1.jpg of another disease is another leaf
+
+def test_one_uuid_is_one_leaf_whatever_follows():
+    uuid = '00fc2ee5-729f-4757-8aeb-65c3355874f2'
+    names = [f'{uuid}___RS_HL 1864.JPG', f'{uuid}.jpg', f'{uuid}___something else.png', f'mine_{uuid}___RS_HL 1864 edited.jpg', f'{uuid[:-1]}3.jpg']
+    a = leaves_of(*names, disease=['rust', 'rust', 'blight', 'rust', 'rust'])
+    assert len(set(a[:4])) == 1 and a[4] != a[0]
+
+def test_a_name_that_touches_a_cluster_joins_it():
+    z = np.eye(6)[[0, 0, 1, 1, 2, 3]] + np.eye(6)*.01
+    m = pd.DataFrame(dict(filename=['a.jpg', 'x.jpg', 'a_flip.jpg', 'y.jpg', 'w.jpg', 'v.jpg'], label='diseased', species='oak', disease='rust')).assign(genus='quercus', source='s', leaf='', split='', sha256='')
+    a = find_leaves(m[COLUMNS], Path('.'), z).leaf.tolist()
+    assert a[0] == a[1] == a[2] == a[3] and len(set(a)) == 3
+
+def test_copies_of_a_shot_are_that_shot_where_chains_are_cut():
+    uuid = '{:08x}-0000-0000-0000-000000000000'
+    names = [f'{uuid.format(i)}___RS_HL {i}{s}.JPG' for i in range(1000, 1100) for s in ('', '_90deg', '_flipTB')]
+    a = pd.Series(leaves_of(*names))
+    assert a.nunique() == 4 and (a.groupby(np.arange(300)//3).nunique() == 1).all()
