@@ -682,3 +682,49 @@ def test_copies_of_a_shot_are_that_shot_where_chains_are_cut():
     names = [f'{uuid.format(i)}___RS_HL {i}{s}.JPG' for i in range(1000, 1100) for s in ('', '_90deg', '_flipTB')]
     a = pd.Series(leaves_of(*names))
     assert a.nunique() == 4 and (a.groupby(np.arange(300)//3).nunique() == 1).all()
+
+# --- the same photograph on both sides
+
+def saved_again(source, target, change=lambda im: im, quality=60):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    change(Image.open(source)).save(target, quality=quality)
+
+AGAIN = {'recompressed':(lambda im: im, 30), 'halved':(lambda im: im.resize((im.width//2, im.height//2), Image.Resampling.LANCZOS), 80),
+         'doubled':(lambda im: im.resize((im.width*2, im.height*2), Image.Resampling.BICUBIC), 80), 'brighter':(lambda im: im.point(lambda p: min(255, p*6//5)), 80),
+         'cut':(lambda im: im.crop((im.width//40, im.height//40, im.width - im.width//40, im.height - im.height//40)), 85)}
+
+@pytest.mark.parametrize('way', AGAIN)
+def test_the_same_photograph_leaves_test_with_its_twins_name(tmp_path, way):
+    from plantnb.toy import toy_leaves
+    files = sorted((toy_leaves()/'train').glob('*/*/*.jpg'))
+    for i, f in enumerate(files[:40]): saved_again(f, tmp_path/'train'/'oak'/('healthy', 'rust')[i % 2]/f'{i}.jpg', quality=95)
+    for i, f in enumerate(files[-20:]): saved_again(f, tmp_path/'test'/'yew'/('healthy', 'rust')[i % 2]/f'{i}.jpg', quality=95)
+    for i in range(0, 40, 4): saved_again(files[i], tmp_path/'test'/'yew'/'rust'/f'again {i}.jpg', *AGAIN[way])  # whatever it is called there
+    m = prepare(tmp_path/'train', tmp_path/'test', tmp_path/'out')
+    skipped = pd.read_csv(tmp_path/'out'/'skipped.csv').set_index('filename')
+    assert {f: r.side for f, r in skipped.iterrows()} == {f'yew/rust/again {i}.jpg':'test' for i in range(0, 40, 4)}
+    for i in range(0, 40, 4): assert f'oak/healthy/{i}.jpg in train' in skipped.reason[f'yew/rust/again {i}.jpg']
+    assert (m.split == 'test').sum() == 20 and sorted(f'{p.parent.name}/{p.name}' for p in (tmp_path/'out').glob('t*/img*')) == sorted(m.filename)
+    before = everything(tmp_path/'out')
+    (tmp_path/'out'/m.filename[0]).unlink(); (tmp_path/'out'/'prepared.json').unlink(); shutil.rmtree(tmp_path/'out'/'test')   # nearly all is there: the same again
+    for f in (tmp_path/'out').glob('train/*'): f.unlink()
+    assert prepare(tmp_path/'train', tmp_path/'test', tmp_path/'out').equals(m) and everything(tmp_path/'out') == before
+
+def test_all_of_test_in_train_is_one_line(tmp_path):
+    train = tree(tmp_path/'train', n=2, size=(200, 200))
+    for i, f in enumerate(sorted(train.rglob('*.jpg'))[:6]): saved_again(f, tmp_path/'test'/'yew'/'rust'/f'{i}.jpg', quality=50)
+    with pytest.raises(PlantnbError, match='test: no photograph could be read, or all are in train too; .*skipped.csv says why'): prepare(train, tmp_path/'test', tmp_path/'out')
+
+def test_flat_pictures_are_no_twins(tmp_path, sides):
+    for i in range(4): Image.new('RGB', (64, 64), (40 + i, 120, 50)).save((tmp_path/'test'/'yew'/'rust').mkdir(parents=True, exist_ok=True) or tmp_path/'test'/'yew'/'rust'/f'{i}.png')
+    train = tree(tmp_path/'train', n=2); Image.new('RGB', (64, 64), (40, 121, 50)).save(train/'oak'/'rust'/'flat.png')
+    assert (prepare(train, tmp_path/'test', tmp_path/'out').split == 'test').sum() == 4
+
+def test_no_rehearsal_leaf_is_taken_for_another(rehearsal, tmp_path):
+    def some(folder, step): return sorted(f for f in (rehearsal/folder).rglob('*') if f.suffix.lower() == '.jpg')[::step]
+    rows, looks = [], []
+    for side, folder, step in (('train', 'plantvillage', 12), ('test', 'field', 4)):
+        for i, f in enumerate(some(folder, step)):
+            look, reason = data._write_leaf((f, tmp_path/f'{side}{i}.jpg'), 256, 'crop')
+            rows.append((side, f'{side}{i}.jpg')); looks.append(look); assert reason is None
+    assert data._twins(pd.DataFrame(rows, columns=['side', 'filename']), looks, tmp_path) == {}
