@@ -452,3 +452,278 @@ def test_the_tiles_of_a_tiff_count(tmp_path):
     head = b'II*\0' + struct.pack('<IH', 8, len(entries)) + b''.join(struct.pack('<HHII', *e) for e in entries)
     (tmp_path/'tile.tif').write_bytes(head + bytes(64))
     with pytest.raises(PlantnbError, match='more pixels than is safe'): open_leaf(tmp_path/'tile.tif')
+
+# --- what a file is, its bytes say
+
+def run_fresh(code):
+    "What `code` prints in a process that has opened nothing yet."
+    return subprocess.run([sys.executable, '-c', code], cwd=ROOT, env={**os.environ, 'PYTHONPATH':str(ROOT)}, capture_output=True, text=True, check=True).stdout.split('\n')[:-1]
+
+HIDE_HEIF = '''
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name == "pillow_heif" else found(name, *a)
+'''
+
+@pytest.mark.parametrize('name', ['leaf.jpg', 'leaf.JPG', 'leaf', 'leaf.png', 'leaf.heic'])
+def test_heic_by_any_name_opens_whether_or_not_another_was_met(tmp_path, name):
+    heif = pytest.importorskip('pillow_heif', reason='pillow-heif is not installed')
+    heif.from_pillow(Image.open(picture(tmp_path/'a.png', size=(64, 48)))).save(tmp_path/'b', quality=95); (tmp_path/'b').rename(tmp_path/name)
+    assert run_fresh(f'from plantnb.data import *; print(open_leaf({str(tmp_path/name)!r}).size)') == ['(64, 48)']
+    error = run_fresh(HIDE_HEIF + f'from plantnb.data import *\ntry: open_leaf({str(tmp_path/name)!r})\nexcept PlantnbError as e: print(e)')
+    assert error == [f"{tmp_path/name}: is HEIC, whatever its name, which Pillow cannot read here: run: pip install 'plantnb[all]' (or save it as JPEG)"]
+
+def test_pillow_heif_is_imported_for_heic_alone(tmp_path):
+    jpeg, text = picture(tmp_path/'called.jpg', size=(64, 48)).rename(tmp_path/'called.heic'), tmp_path/'text.heic'
+    text.write_text('no photograph, whatever it is called')
+    code = f'from plantnb.data import *; import sys\nprint(open_leaf({str(jpeg)!r}).size)\ntry: open_leaf({str(text)!r})\nexcept PlantnbError as e: print(e)\nprint("pillow_heif" in sys.modules)'
+    for before in ('', HIDE_HEIF): assert run_fresh(before + code) == ['(64, 48)', f'{text}: is not an image', 'False']
+
+@pytest.mark.parametrize('format', ['AVIF', 'WEBP', 'PNG', 'TIFF', 'GIF', 'BMP'])
+@pytest.mark.parametrize('name', ['leaf.jpg', 'leaf.heic', 'leaf'])
+def test_other_formats_by_a_wrong_name(tmp_path, format, name):
+    Image.init()
+    if format not in Image.SAVE: pytest.skip(f'this Pillow writes no {format}')
+    Image.open(picture(tmp_path/'a.png', size=(64, 48))).save(tmp_path/name, format=format)
+    assert open_leaf(tmp_path/name).size == (64, 48)
+    if '.' in name:
+        (tmp_path/'tree'/'oak'/'rust').mkdir(parents=True); shutil.copy(tmp_path/name, tmp_path/'tree'/'oak'/'rust')
+        assert make_manifest(tmp_path/'tree')[0].filename.tolist() == [f'oak/rust/{name}']
+
+@pytest.mark.parametrize('brand', ['heic', 'heix', 'hevc', 'hevx', 'heim', 'heis', 'mif1', 'msf1', 'avif', 'avis'])
+def test_cut_short_whatever_the_brand(tmp_path, brand, monkeypatch):
+    (tmp_path/'leaf.jpg').write_bytes(b'\0\0\0\x18ftyp' + brand.encode() + bytes(100))
+    with pytest.raises(PlantnbError) as e: open_leaf(tmp_path/'leaf.jpg')
+    kind = 'AVIF' if brand.startswith('avi') else 'HEIC'
+    assert ('broken' in str(e.value) or 'pip install' in str(e.value)) and kind in str(e.value) and '\n' not in str(e.value)
+    monkeypatch.setattr(data, 'find_spec', lambda name: None); monkeypatch.setattr(data, '_learn_heic', lambda: False)
+    monkeypatch.setattr(data.features, 'check', lambda name: False)
+    with pytest.raises(PlantnbError, match=r"plantnb\[all\]" if kind == 'HEIC' else 'upgrade pillow'): open_leaf(tmp_path/'leaf.jpg')
+
+# --- colours
+
+def icc(space, kind=b'mntr', into=b'XYZ ', **tags):
+    "A minimal ICC profile (version 2) of the colour space `space`."
+    tags = {'wtpt':b'XYZ \0\0\0\0' + fixed(.9642, 1, .8249), **tags}
+    at, table, body = 132 + 12*len(tags), b'', b''
+    for name, value in tags.items():
+        table += struct.pack('>4sII', name.encode(), at + len(body), len(value)); body += value + bytes(-len(value)%4)
+    head = struct.pack('>I4sI4s4s4s', at + len(body), b'lcms', 0x02400000, kind, space, into) + struct.pack('>6H', 2026, 1, 1, 0, 0, 0) + b'acsp'
+    return head.ljust(68, b'\0') + fixed(.9642, 1, .8249) + bytes(48) + struct.pack('>I', len(tags)) + table + body
+
+def fixed(*values): return struct.pack(f'>{len(values)}i', *(round(v*65536) for v in values))
+def gamma(g): return b'curv\0\0\0\0' + struct.pack('>IH', 1, round(g*256))
+
+def adapted(primaries, white=(.3127, .3290)):
+    "XYZ of the primaries (x, y), their white brought to D50 as Bradford does: a 3 x 3 matrix from light of these primaries."
+    xyz = np.array([(x/y, 1, (1 - x - y)/y) for x, y in primaries]).T
+    w = np.array([white[0]/white[1], 1, (1 - sum(white))/white[1]])
+    B, d50 = np.array([[.8951, .2664, -.1614], [-.7502, 1.7135, .0367], [.0389, -.0685, 1.0296]]), np.array([.9642, 1, .8249])
+    return np.linalg.inv(B)@np.diag(B@d50/(B@w))@B@(xyz*np.linalg.solve(xyz, w))
+
+SRGB = adapted([(.64, .33), (.30, .60), (.15, .06)])
+WIDE = {'Display P3': (adapted([(.68, .32), (.265, .69), (.15, .06)]), 2.2), 'Adobe RGB': (adapted([(.64, .33), (.21, .71), (.15, .06)]), 2.2),
+        'ProPhoto': (adapted([(.7347, .2653), (.1596, .8404), (.0366, .0001)], (.3457, .3585)), 1.8)}
+
+def rgb_profile(matrix, g):
+    return icc(b'RGB ', **{n:b'XYZ \0\0\0\0' + fixed(*matrix[:, i]) for i, n in enumerate(('rXYZ', 'gXYZ', 'bXYZ'))}, rTRC=gamma(g), gTRC=gamma(g), bTRC=gamma(g))
+
+def by_matrices(pixels, matrix, g):
+    "sRGB numbers of `pixels` in another space, without a colour engine."
+    light = (np.asarray(pixels)/255)**(round(g*256)/256)@np.linalg.solve(SRGB, matrix).T
+    light = light.clip(0, 1)
+    return 255*np.where(light <= .0031308, 12.92*light, 1.055*light**(1/2.4) - .055)
+
+@pytest.mark.parametrize('space', WIDE)
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'tif', 'webp'])
+def test_photographs_in_other_colours_come_out_in_srgb(tmp_path, space, suffix):
+    profile, colours = rgb_profile(*WIDE[space]), [(100, 160, 80), (0, 255, 0), (90, 120, 40), (200, 180, 60), (128, 128, 128)]
+    for c in colours:
+        Image.new('RGB', (40, 40), c).save(tmp_path/f'a.{suffix}', icc_profile=profile, **{'jpg':dict(quality=100, subsampling=0), 'webp':dict(lossless=True)}.get(suffix, {}))
+        want = by_matrices(Image.open(tmp_path/f'a.{suffix}').getpixel((5, 5)), *WIDE[space])
+        leaf = open_leaf(tmp_path/f'a.{suffix}')
+        assert np.abs(np.array(leaf.getpixel((5, 5))) - want).max() <= 2 and 'icc_profile' not in leaf.info
+        assert np.abs(load_leaf(tmp_path/f'a.{suffix}', 16)[8, 8] - want).max() <= 2
+        assert not np.allclose(want, c, atol=4) or c in ((128,)*3, (0, 255, 0))
+
+def test_srgb_by_any_name_and_no_profile_stay_as_they_are(tmp_path):
+    from PIL import ImageCms
+    im, own = Image.open(picture(tmp_path/'a.png', size=(64, 64))), ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    for name, kw in {'plain':{}, 'own':dict(icc_profile=own), 'torn':dict(icc_profile=own[:300]), 'text':dict(icc_profile=b'no profile'), 'ink':dict(icc_profile=ink_profile())}.items():
+        im.save(tmp_path/f'{name}.png', **kw)
+        assert open_leaf(tmp_path/f'{name}.png').tobytes() == im.tobytes(), name
+
+def ink_profile():
+    "A profile of four inks: CMYK to Lab by a table of 16 corners, where every ink takes light away, K all of it."
+    corners = np.array([[(100 - 12*c - 25*m - 5*y)*(1 - k), 0, 0] for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)])
+    lut = (corners*[2.55, 1, 1] + [0, 128, 128]).round().astype(np.uint8).tobytes()
+    ramp = bytes(range(256))
+    table = b'mft1\0\0\0\0' + bytes((4, 3, 2, 0)) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1) + ramp*4 + lut + ramp*3
+    return icc(b'CMYK', b'prtr', b'Lab ', A2B0=table)
+
+def test_grey_and_ink_profiles_fit_their_own_pixels_alone(tmp_path):
+    linear = icc(b'GRAY', kTRC=gamma(1))
+    grey = Image.new('L', (40, 40), 55)
+    for mode, name in (('L', 'a.png'), ('LA', 'b.png'), ('L', 'c.jpg')):
+        grey.convert(mode).save(tmp_path/name, icc_profile=linear)
+        assert np.abs(np.array(open_leaf(tmp_path/name).getpixel((3, 3))) - 255*(1.055*(55/255)**(1/2.4) - .055)).max() <= 2, name
+    Image.fromarray(np.full((40, 40), 55*257, np.uint16)).save(tmp_path/'deep.png', icc_profile=linear)
+    assert abs(open_leaf(tmp_path/'deep.png').getpixel((3, 3))[0] - 127) <= 2
+    grey.convert('RGB').save(tmp_path/'rgb.png', icc_profile=linear)
+    assert open_leaf(tmp_path/'rgb.png').getpixel((3, 3)) == (55, 55, 55)              # a profile of grey says nothing about RGB
+    grey.save(tmp_path/'grey.png', icc_profile=rgb_profile(*WIDE['ProPhoto']))
+    assert open_leaf(tmp_path/'grey.png').getpixel((3, 3)) == (55, 55, 55)
+    ink = Image.new('CMYK', (40, 40), (255, 0, 0, 0))
+    ink.save(tmp_path/'ink.tif', icc_profile=ink_profile()); ink.save(tmp_path/'plain.tif')
+    l = ((88 + 16)/116)**3
+    assert np.abs(np.array(open_leaf(tmp_path/'ink.tif').getpixel((3, 3))) - 255*(1.055*l**(1/2.4) - .055)).max() <= 4   # L* 88
+    assert open_leaf(tmp_path/'plain.tif').getpixel((3, 3)) == (0, 255, 255)
+    ink.save(tmp_path/'odd.tif', icc_profile=rgb_profile(*WIDE['Adobe RGB']))
+    assert open_leaf(tmp_path/'odd.tif').getpixel((3, 3)) == (0, 255, 255)
+
+def test_damaged_profiles_never_cost_the_photograph(tmp_path):
+    im, rng = Image.open(picture(tmp_path/'a.png', size=(32, 32))), np.random.default_rng(0)
+    for whole, times in ((rgb_profile(*WIDE["Display P3"]), 150), (icc(b"GRAY", kTRC=gamma(1)), 50), (ink_profile(), 25)):
+        for i in range(times):
+            bad = bytearray(whole)
+            for at in rng.integers(0, len(bad), 6): bad[at] = rng.integers(256)
+            if i % 5 == 0: bad = bad[:rng.integers(1, len(bad))]
+            im.convert("CMYK" if b"CMYK" in whole else "L" if b"GRAY" in whole else "RGB").save(tmp_path/'b.tif', icc_profile=bytes(bad))
+            assert open_leaf(tmp_path/'b.tif').size == (32, 32)
+
+def test_threads_share_a_profile(tmp_path):
+    for i in range(40): picture(tmp_path/f'{i}.png', i, size=(200, 200), icc_profile=rgb_profile(*WIDE['Adobe RGB']))
+    one, many = ([load_leaf(tmp_path/f'{i}.png').tobytes() for i in range(40)], data._map(lambda i: load_leaf(tmp_path/f'{i}.png').tobytes(), range(40), 8))
+    assert one == many
+
+def test_prepared_copies_keep_no_foreign_profile(tmp_path, sides):
+    from PIL import ImageCms
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    for i, profile in enumerate((own, rgb_profile(*WIDE['Display P3']), rgb_profile(*WIDE['Display P3'])[:200])):
+        picture(tmp_path/'train'/'oak'/'rust'/f'{i}.jpg', i, size=(64, 64), icc_profile=profile)
+    picture(tmp_path/'train'/'oak'/'rust'/'3.jpg', 3, size=(90, 70), icc_profile=rgb_profile(*WIDE['Display P3']))
+    m = prepare(tmp_path/'train', sides[1], tmp_path/'out', size=64).set_index('original')
+    copied = {i:(tmp_path/'out'/m.filename[f'oak/rust/{i}.jpg']).read_bytes() == (tmp_path/'train'/'oak'/'rust'/f'{i}.jpg').read_bytes() for i in range(4)}
+    assert copied == {0:True, 1:False, 2:True, 3:False}
+    for i in (1, 3): assert not Image.open(tmp_path/'out'/m.filename[f'oak/rust/{i}.jpg']).info.get('icc_profile')
+    leaf = np.asarray(open_leaf(tmp_path/'train'/'oak'/'rust'/'1.jpg')).astype(int)
+    assert np.abs(np.asarray(open_leaf(tmp_path/'out'/m.filename['oak/rust/1.jpg'])) - leaf).mean() < 2
+
+# --- copies of one leaf
+
+TURNS = {'90':lambda im: im.transpose(Image.Transpose.ROTATE_90), '180':lambda im: im.transpose(Image.Transpose.ROTATE_180), '270':lambda im: im.transpose(Image.Transpose.ROTATE_270),
+         'LR':lambda im: im.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 'TB':lambda im: im.transpose(Image.Transpose.FLIP_TOP_BOTTOM), 'light':lambda im: im.point(lambda p: min(255, p*5//4))}
+NAMINGS = { # name of the original, of the copies in the order of TURNS
+    'PlantVillage':('{uuid}___RS_HL {n}.JPG', ['{uuid}___RS_HL {n}_90deg.JPG', '{uuid}___RS_HL {n}_180deg.JPG', '{uuid}___RS_HL {n}_270deg.JPG', '{uuid}___RS_HL {n}_flipLR.JPG', '{uuid}___RS_HL {n}_flipTB.JPG', '{uuid}___RS_HL {n}_newPixel25.JPG']),
+    'by hand':('leaf_{n}.jpg', ['leaf_{n}_rot90.jpg', 'leaf_{n}_rotated_180.jpg', 'leaf_{n} copy.jpg', 'aug_leaf_{n}.jpg', 'leaf_{n}_vertical_flip.jpg', 'leaf_{n}_bright.jpg']),
+    'counters':('leaf_{n}.jpg', ['leaf_{n}_90.jpg', 'leaf_{n}_180.jpg', 'leaf_{n}_270.jpg', 'leaf_{n} (1).jpg', 'leaf_{n} (2).jpg', 'leaf_{n}_aug_1.jpg']),
+    'Keras':('leaf_{n}.jpg', [f'leaf_{{n}}_0_{k}{k}21.jpeg' for k in range(1, 7)]),
+    'Roboflow':('leaf-{n}_jpg.rf.{hash}0.jpg', [f'leaf-{{n}}_jpg.rf.{{hash}}{k}.jpg' for k in range(1, 7)]),
+    'Augmentor':('leaf {n}.jpg', [f'rust_original_leaf {{n}}.jpg_00fc2ee5-729f-4757-8aeb-65c3355874f{k}.jpg' for k in range(1, 7)])}
+
+def with_copies(root, naming, n=20, species='tomato'):
+    "A tree of `n` toy leaves with six turned, flipped and brightened copies each, and a table of which file shows which leaf."
+    from plantnb.toy import toy_leaves
+    first, others = NAMINGS[naming]
+    shows = {}
+    for i, file in enumerate(sorted((toy_leaves()/'train').glob('*/*/*.jpg'))[::7][:n]):
+        names = dict(n=1000 + 37*i, uuid=f'{i:08x}-1111-4111-8111-{i:012x}', hash=f'{i:031x}')
+        for name, change in zip([first, *others], [lambda im: im, *TURNS.values()]):
+            path = f'{species}/{"healthy" if i % 2 else "rust"}/{name.format(**names)}'
+            (root/path).parent.mkdir(parents=True, exist_ok=True); shows[path] = i
+            change(Image.open(file)).save(root/path, quality=92)
+    return shows
+
+@pytest.mark.parametrize('naming', NAMINGS)
+@pytest.mark.parametrize('original', [True, False])
+def test_no_leaf_on_two_sides_with_six_copies_each(tmp_path, naming, original):
+    shows = with_copies(tmp_path, naming)
+    if not original:
+        if naming in ('counters', 'Keras'): pytest.skip('without the original a number may count leaves')
+        for f in list(shows)[::14]: (tmp_path/f).unlink()                  # every second original
+        if naming == 'by hand': [p.unlink() for p in tmp_path.rglob('*_bright.jpg')]   # a doubtful word
+    m, _ = make_manifest(tmp_path)
+    m = split_manifest(m, tmp_path, seed=1, embeddings=np.eye(len(m)))      # to which every picture is its own: names decide
+    leaf = m.filename.map(shows)
+    assert m.groupby(leaf).split.nunique().max() == 1 and m.groupby(leaf).leaf.nunique().max() == 1
+    assert m.groupby('leaf').filename.apply(lambda f: f.map(shows).nunique()).max() <= (1 if naming != 'PlantVillage' else 10) and m.leaf.nunique() >= 12
+
+def leaves_of(*names, disease='rust'):
+    "The `leaf` of files of these names, by their names alone: every picture is its own without them."
+    m = pd.DataFrame(dict(filename=names, label='diseased', species='oak', disease=disease)).assign(genus='quercus', source='s', leaf='', split='', sha256='')
+    return find_leaves(m[COLUMNS], Path('.'), np.eye(len(m), 2*len(m))).leaf.tolist()
+
+def test_counters_and_diseases_are_no_copies():
+    for names in ([f'Healthy ({i}).jpg' for i in range(1, 60)], ['Healthy.jpg'] + [f'Healthy ({i}).jpg' for i in range(1, 10)], [f'black_rot_{i}.jpg' for i in range(30)],
+                  [f'IMG_2020010{i}_12345{i}.jpg' for i in range(9)], [f'scale {i}.jpg' for i in range(9)], [f'healthy_aug_{i}.jpg' for i in range(30)],
+                  ['farm1/rust/1.jpg', 'farm2/rust/1.jpg', 'farm3/rust/1.JPG'], [f'{i}_90.jpg' for i in range(5)], ['dark.jpg', 'gray spot.jpg', 'flip.jpg', 'copy.jpg']):
+        assert len(set(leaves_of(*names))) == len(names), names
+
+def test_copies_go_to_their_own_folders_original_first():
+    a = leaves_of('farm1/rust/1.jpg', 'farm1/rust/1_flip.jpg', 'farm2/rust/1.jpg', 'farm2/rust/1_flip.jpg', 'augmented/rust/2_flip.jpg', 'images/rust/2.jpg', 'images/rust/3_flip.jpg', 'images/rust/3_mirrored.jpg')
+    assert a[0] == a[1] != a[2] == a[3] and a[4] == a[5] and a[6] == a[7] and len(set(a)) == 4
+    assert len(set(leaves_of('a/1_flip.jpg', 'b/1.jpg', disease=['rust', 'blight']))) == 2        # the 1.jpg of another disease is another leaf
+
+def test_one_uuid_is_one_leaf_whatever_follows():
+    uuid = '00fc2ee5-729f-4757-8aeb-65c3355874f2'
+    names = [f'{uuid}___RS_HL 1864.JPG', f'{uuid}.jpg', f'{uuid}___something else.png', f'mine_{uuid}___RS_HL 1864 edited.jpg', f'{uuid[:-1]}3.jpg']
+    a = leaves_of(*names, disease=['rust', 'rust', 'blight', 'rust', 'rust'])
+    assert len(set(a[:4])) == 1 and a[4] != a[0]
+
+def test_a_name_that_touches_a_cluster_joins_it():
+    z = np.eye(6)[[0, 0, 1, 1, 2, 3]] + np.eye(6)*.01
+    m = pd.DataFrame(dict(filename=['a.jpg', 'x.jpg', 'a_flip.jpg', 'y.jpg', 'w.jpg', 'v.jpg'], label='diseased', species='oak', disease='rust')).assign(genus='quercus', source='s', leaf='', split='', sha256='')
+    a = find_leaves(m[COLUMNS], Path('.'), z).leaf.tolist()
+    assert a[0] == a[1] == a[2] == a[3] and len(set(a)) == 3
+
+def test_copies_of_a_shot_are_that_shot_where_chains_are_cut():
+    uuid = '{:08x}-0000-0000-0000-000000000000'
+    names = [f'{uuid.format(i)}___RS_HL {i}{s}.JPG' for i in range(1000, 1100) for s in ('', '_90deg', '_flipTB')]
+    a = pd.Series(leaves_of(*names))
+    assert a.nunique() == 4 and (a.groupby(np.arange(300)//3).nunique() == 1).all()
+
+# --- the same photograph on both sides
+
+def saved_again(source, target, change=lambda im: im, quality=60):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    change(Image.open(source)).save(target, quality=quality)
+
+AGAIN = {'recompressed':(lambda im: im, 30), 'halved':(lambda im: im.resize((im.width//2, im.height//2), Image.Resampling.LANCZOS), 80),
+         'doubled':(lambda im: im.resize((im.width*2, im.height*2), Image.Resampling.BICUBIC), 80), 'brighter':(lambda im: im.point(lambda p: min(255, p*6//5)), 80),
+         'cut':(lambda im: im.crop((im.width//40, im.height//40, im.width - im.width//40, im.height - im.height//40)), 85)}
+
+@pytest.mark.parametrize('way', AGAIN)
+def test_the_same_photograph_leaves_test_with_its_twins_name(tmp_path, way):
+    from plantnb.toy import toy_leaves
+    files = sorted((toy_leaves()/'train').glob('*/*/*.jpg'))
+    for i, f in enumerate(files[:40]): saved_again(f, tmp_path/'train'/'oak'/('healthy', 'rust')[i % 2]/f'{i}.jpg', quality=95)
+    for i, f in enumerate(files[-20:]): saved_again(f, tmp_path/'test'/'yew'/('healthy', 'rust')[i % 2]/f'{i}.jpg', quality=95)
+    for i in range(0, 40, 4): saved_again(files[i], tmp_path/'test'/'yew'/'rust'/f'again {i}.jpg', *AGAIN[way])  # whatever it is called there
+    m = prepare(tmp_path/'train', tmp_path/'test', tmp_path/'out')
+    skipped = pd.read_csv(tmp_path/'out'/'skipped.csv').set_index('filename')
+    assert {f: r.side for f, r in skipped.iterrows()} == {f'yew/rust/again {i}.jpg':'test' for i in range(0, 40, 4)}
+    for i in range(0, 40, 4): assert f'oak/healthy/{i}.jpg in train' in skipped.reason[f'yew/rust/again {i}.jpg']
+    assert (m.split == 'test').sum() == 20 and sorted(f'{p.parent.name}/{p.name}' for p in (tmp_path/'out').glob('t*/img*')) == sorted(m.filename)
+    before = everything(tmp_path/'out')
+    (tmp_path/'out'/m.filename[0]).unlink(); (tmp_path/'out'/'prepared.json').unlink(); shutil.rmtree(tmp_path/'out'/'test')   # nearly all is there: the same again
+    for f in (tmp_path/'out').glob('train/*'): f.unlink()
+    assert prepare(tmp_path/'train', tmp_path/'test', tmp_path/'out').equals(m) and everything(tmp_path/'out') == before
+
+def test_all_of_test_in_train_is_one_line(tmp_path):
+    train = tree(tmp_path/'train', n=2, size=(200, 200))
+    for i, f in enumerate(sorted(train.rglob('*.jpg'))[:6]): saved_again(f, tmp_path/'test'/'yew'/'rust'/f'{i}.jpg', quality=50)
+    with pytest.raises(PlantnbError, match='test: no photograph could be read, or all are in train too; .*skipped.csv says why'): prepare(train, tmp_path/'test', tmp_path/'out')
+
+def test_flat_pictures_are_no_twins(tmp_path, sides):
+    for i in range(4): Image.new('RGB', (64, 64), (40 + i, 120, 50)).save((tmp_path/'test'/'yew'/'rust').mkdir(parents=True, exist_ok=True) or tmp_path/'test'/'yew'/'rust'/f'{i}.png')
+    train = tree(tmp_path/'train', n=2); Image.new('RGB', (64, 64), (40, 121, 50)).save(train/'oak'/'rust'/'flat.png')
+    assert (prepare(train, tmp_path/'test', tmp_path/'out').split == 'test').sum() == 4
+
+def test_no_rehearsal_leaf_is_taken_for_another(rehearsal, tmp_path):
+    def some(folder, step): return sorted(f for f in (rehearsal/folder).rglob('*') if f.suffix.lower() == '.jpg')[::step]
+    rows, looks = [], []
+    for side, folder, step in (('train', 'plantvillage', 12), ('test', 'field', 4)):
+        for i, f in enumerate(some(folder, step)):
+            look, reason = data._write_leaf((f, tmp_path/f'{side}{i}.jpg'), 256, 'crop')
+            rows.append((side, f'{side}{i}.jpg')); looks.append(look); assert reason is None
+    assert data._twins(pd.DataFrame(rows, columns=['side', 'filename']), looks, tmp_path) == {}

@@ -322,10 +322,10 @@ def test_heic(field, tmp_path):
 def test_heic_without_the_package_is_one_line(field, tmp_path, monkeypatch):
     from plantnb import data
     monkeypatch.setattr(data, 'find_spec', lambda name: None)
-    monkeypatch.setattr(data, '_learn_heic', lambda: None)
-    (tmp_path/'leaf.heic').write_bytes(b'\0\0\0\x18ftypnone' + bytes(100))
+    monkeypatch.setattr(data, '_learn_heic', lambda: False)
+    (tmp_path/'leaf.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(100))
     error = load(field/'models/baseline').predict(tmp_path/'leaf.heic').error[0]
-    assert 'leaf.heic' in error and 'pip install pillow-heif' in error and '\n' not in error
+    assert 'leaf.heic' in error and "pip install 'plantnb[all]'" in error and '\n' not in error
 
 
 def test_onnx_says_the_same(field, tmp_path):
