@@ -26,6 +26,7 @@ from PIL import Image, ImageOps, features
 from fastcore.basics import chunked, listify, noop
 from .core import *
 from .core import _gone
+from .names import *
 from .files import *
 from .files import _find_csv
 

@@ -6,7 +6,8 @@ import pytest
 
 from plantnb.core import PlantnbError
 from plantnb.data import make_manifest, prepare, read_names
-from plantnb.files import NamesUnsaid, as_list, names_table, read_labels, read_name, read_table, read_tree
+from plantnb.files import NamesUnsaid, as_list, names_table, read_table, read_tree
+from plantnb.names import read_name
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent/'shared'/'facts'/'layouts.tsv' # facts that are kept beside the checkout, where there are any
