@@ -300,6 +300,19 @@ def test_a_guard_says_no_leaf_and_keeps_the_score(field):
     assert folder_summary(answer, field/'my leaves, ünï').no_leaf[0] == 1
 
 
+def test_only_said_and_told_labels_are_marked(field, tmp_path):
+    leaves = sorted((field/'my leaves, ünï').rglob('*.jpg'))
+    for i, (folder, leaf) in enumerate(zip(['oak/healthy', 'oak/Cordovan']*2, leaves)):
+        (tmp_path/folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(leaf, tmp_path/folder/f'{i}.jpg')
+    model, labels = ('--model', field/'models/baseline'), tmp_path/'labels.csv'
+    assert 'AUROC' not in command(field, tmp_path, *model).stdout     # beside `healthy`, Cordovan may be a disease: a guess
+    labels.write_text('name,label\nCordovan,diseased\n')
+    assert '4 leaves: AUROC' in command(field, tmp_path, *model, '--labels', labels).stdout
+    labels.write_text('name,label\nCordovan,leave out\n')
+    assert 'AUROC' not in command(field, tmp_path, *model, '--labels', labels).stdout
+
+
 def test_a_labelled_tree_is_marked(field):
     p = load(field/'models/baseline')
     answer = p.predict(field/'my leaves, ünï')
