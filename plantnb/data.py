@@ -846,10 +846,9 @@ def prepare(
     labels:str|Path|None=None, # what you say of names, see `read_labels`
 )->pd.DataFrame: # manifest of both sides, file names relative to `out`, split train, valid, held or test
     "The article's two folders and two CSVs in `out`, made once. Raises `PlantnbError` when a side has no photographs."
-    out, train, test = Path(out), _sources(train, 'train'), _sources(test, 'test')
-    _apart(out, train+test)
-    square(Image.new('RGB', (size, size)), size, how) # raises for what they cannot be
-    settings, asked = dict(version=2, train=len(train), size=size, how=how, seed=seed), dict(doubtful=doubtful, species=species, labels=labels)
+    out, train, test = _checked(out, train, test, size, how)
+    asked = dict(doubtful=doubtful, species=species, labels=labels)
+    settings = dict(version=2, train=len(train), size=size, how=how, seed=seed)
     key = _stamp(train+test, settings | dict(embed=str(getattr(embed, 'key', embed is not None))) | _said_of_names(**asked))
     if (done := _prepared(out, key)) is not None and not _gone(out/'.prepare.json'): return done
     with hold(out, 'prepare', tell):
@@ -861,6 +860,14 @@ def prepare(
         _finish(m, left, names, out, key)
         del m # it is read again from the disk: never two of it
         return _finished(out, key)
+
+# %% ../nbs/00_data.ipynb #ce67792b
+def _checked(out, train, test, size, how):
+    "Folders as paths; an error for what cannot be, before anything is read."
+    train, test = _sources(train, 'train'), _sources(test, 'test')
+    _apart(Path(out), train+test)
+    square(Image.new('RGB', (size, size)), size, how)
+    return Path(out), train, test
 
 # %% ../nbs/00_data.ipynb #5e2787b2
 def _said_of_names(doubtful, species, labels):

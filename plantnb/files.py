@@ -122,7 +122,7 @@ def _species_of(names, at):
     unknown = [n for n in names[:at][::-1] or names[at + 1:] if not read_name(n).label and not _explicit(n)]
     return found | dict(whole=species_name(unknown[0]) if unknown else '', under=at > 0)
 
-# %% ../nbs/u00_files.ipynb #f7fef48e
+# %% ../nbs/u00_files.ipynb #140d3467
 NAMES = ['species', 'name', 'label', 'photographs', 'how'] # how: said by the name, guessed from its neighbours, or told by you
 
 def _row(parts, photographs, **known):
@@ -143,6 +143,8 @@ def _bare(row):
     "Is it `<plant> leaf` and no more?"
     return {w.says for w in read_words(row['name'])} - {'number'} == {'plant', 'leaf'}
 
+_NEGATES = re.compile(r'(un|non|no|not)|.*(free|frei|less|siz|suz)$') # of an unknown word
+
 def _by_company(rows):
     "Labels that names do not say and their neighbours do."
     said = {(r['up'], r['label']) for r in rows}
@@ -152,17 +154,18 @@ def _by_company(rows):
     healthy = {(r['up'], r['species']) for r in rows if r['label'] == 'healthy'}
     for r in rows:
         if r['label']: continue
-        known = not r['why'] and not _bare(r) and r['disease'] not in ('', 'unknown') and not re.match(r'(un|non|no|not)|.*(free|frei|less|siz|suz)$', r['disease'])
+        known = not r['why'] and not _bare(r) and r['disease'] not in ('', 'unknown') and not _NEGATES.match(r['disease'])
         r |= dict(label='diseased', how='guessed') if known and (r['up'], r['species']) in healthy else dict(label='ask')
     return rows
 
-# %% ../nbs/u00_files.ipynb #eb457e20
+# %% ../nbs/u00_files.ipynb #0f208b8a
 def _root_species(root):
     "The species that a folder's own name gives, or that of the folder above a `train` or `images`; ''."
     for folder in (Path(root).resolve(), *Path(root).resolve().parents[:2]):
         named = {w.species for w in read_words(folder.name) if w.species}
         says = {w.says for w in read_words(folder.name)}
-        if len(named) == 1 and ('train' in says or says <= {*_TITLE, 'plant', 'diseased', 'not'}):
+        title = 'train' in says and not says & {'healthy', 'disease', 'hedge', 'maybe'}
+        if len(named) == 1 and (title or says <= {*_TITLE, 'plant', 'diseased', 'not'}):
             return species_name(folder.name) if _same_plant(species_name(folder.name), *named) else named.pop()
         if _role(folder.name) != 'skip' or named: return ''
     return ''
@@ -173,7 +176,9 @@ def _name_species(rows, told, root, tell):
     healthy = {(r['up'], r['own']) for r in kept if r['label'] == 'healthy' and r['own']}
     of_root = _root_species(root) if root and not told else ''
     base = species_name(told) if told else of_root
-    for r in kept: r |= _decided(r, base if base and genus(r['above']) == 'unknown' else r['above'], (r['up'], r['own']) in healthy)
+    for r in kept:
+        better = not r['above'] or (genus(r['above']) == 'unknown' and (told or base in plants_in(read_words(r['above']))[0]))
+        r |= _decided(r, base if base and better else r['above'], (r['up'], r['own']) in healthy)
     lacking, named = [r for r in kept if not r['species'] and r['label'] != 'ask'], {r['species'] for r in kept} - {''}
     most = base or (min(named) if len(named) == 1 and len(kept) <= 2*(len(kept) - len(lacking)) else '')
     for r in lacking: r['species'] = most if base or not r['whole'] else ''
@@ -181,6 +186,7 @@ def _name_species(rows, told, root, tell):
     if used and not told: tell(f'species {most}: by {"the name of the folder" if of_root else "what most of its names say"}; --species says another')
     return _whole_names(rows, kept)
 
+# %% ../nbs/u00_files.ipynb #97d2639c
 def _decided(row, above, own_is_there):
     "The species of a row by its own folders, `above` the plant of a folder above it (or of the set); a question where two plants are named."
     own, plant = row['own'], row['below'] or row['inside']
@@ -200,7 +206,7 @@ def _whole_names(rows, kept):
         if len(inner) == 1 and inner[0] in plants and r['species'] not in GENUS: r['species'] = inner[0] # `soybean multiclass` beside soybean
     return rows
 
-# %% ../nbs/u00_files.ipynb #70691622
+# %% ../nbs/u00_files.ipynb #9b436957
 def read_text_csv(
     path:str|Path, # CSV
     **kwargs, # for pandas' `read_csv`
@@ -215,7 +221,7 @@ def read_text_csv(
     except (ValueError, OverflowError) as e: # pandas' errors of parsing, and UnicodeDecodeError
         raise PlantnbError(f'{path}: cannot be read as CSV ({" ".join(str(e).split())}); save it as CSV in UTF-8') from e
 
-# %% ../nbs/u00_files.ipynb #774bdeb0
+# %% ../nbs/u00_files.ipynb #c2cd8268
 def read_labels(
     path:str|Path, # CSV with the columns name and label (and species, photographs, ... as in names.csv), or two columns without a header
 )->dict: # name, or species/name, in small letters: healthy, diseased, leave out or ask
@@ -233,6 +239,7 @@ def read_labels(
         if said.setdefault(key, label) != label: raise PlantnbError(f'{path}: {r["name"]!r} is there twice, as {said[key]} and as {label}')
     return said
 
+# %% ../nbs/u00_files.ipynb #a47a25d5
 def _header_of(text): return ' '.join(words(text))
 def _key(text): return '/'.join(' '.join(part.casefold().split()) for part in unicodedata.normalize('NFC', str(text)).split('/'))
 
@@ -262,7 +269,7 @@ def _told_disease(row, label):
     if label == 'healthy': return label
     return 'unknown' if row['disease'] in ('', 'healthy') else row['disease']
 
-# %% ../nbs/u00_files.ipynb #00c4d371
+# %% ../nbs/u00_files.ipynb #1cb50741
 def _answered(rows, root, species, told, tell, unnamed='ask'):
     "Rows with species and label; what nobody knows has the label ask. `unnamed`: 'ask', or the species of leaves that have none."
     rows = _by_company(_as_told(_name_species(rows, species, root, tell), told))
@@ -280,7 +287,7 @@ def names_table(rows:list # from `read_tree` or `read_table`
     order = t.label.map(dict(ask=0, healthy=1, diseased=1).get).fillna(2)
     return t.assign(order=order).sort_values(['order', 'species', 'name'], kind='stable')[NAMES].reset_index(drop=True)
 
-# %% ../nbs/u00_files.ipynb #7dd22695
+# %% ../nbs/u00_files.ipynb #be7df305
 def as_list(names:pd.DataFrame # from `names_table`
            )->str: # lines, the first its header
     "The table of names as CSV that is pleasant to read; saved and edited, it can be given back to `read_labels`."
@@ -300,7 +307,7 @@ def doubts(names:pd.DataFrame, # from `names_table`
     pairs = [(a, b) for i, a in enumerate(one.index) for b in one.index[i + 1:] if not {a, b} <= GENUS.keys() and alike(a, b)]
     return lines + [f'species {a} and {b}: are they one? Rename a folder, or say so with --species' for a, b in pairs]
 
-# %% ../nbs/u00_files.ipynb #f84d0e01
+# %% ../nbs/u00_files.ipynb #14ce4f8b
 class NamesUnsaid(PlantnbError):
     "Names that do not say whether their leaves are healthy, or of which species they are; `names`: the table of all names."
     def __init__(self, names, where=''):
@@ -313,7 +320,7 @@ class NamesUnsaid(PlantnbError):
                'write each with healthy, diseased or leave out in a file (name,label) and give it with --labels FILE')
         super().__init__(f'{where}: {len(asked)} name{"s do" if len(asked) > 1 else " does"} not say enough: {told}{more}; {out}')
 
-# %% ../nbs/u00_files.ipynb #2f5daf7c
+# %% ../nbs/u00_files.ipynb #c3b9e58b
 def _images(root, names=None):
     "(name, folders above it) of what may be a photograph by its name, (name, reason) of all else."
     files, skipped = [], []
@@ -340,7 +347,7 @@ def _by_folder(files, doubtful):
         keys.append((name, key))
     return keys, {k: r for k, r in sorted(rows.items()) if r['photographs']}, skipped
 
-# %% ../nbs/u00_files.ipynb #a486228c
+# %% ../nbs/u00_files.ipynb #5d5942ef
 def read_tree(
     root:str|Path, # folder
     species:str=None, # of the leaves whose folders name none
@@ -360,11 +367,11 @@ def read_tree(
         else: rows.append((name, *map(intern, (r['species'], r['label'], r['disease'], r['how']))))
     return rows, skipped + doubted, said
 
-# %% ../nbs/u00_files.ipynb #fb4725b1
+# %% ../nbs/u00_files.ipynb #7af9e45c
 HEADS = {} # what a column holds: its names, the first that is there is taken
 for head in packaged('heads.tsv'): HEADS.setdefault(head['holds'], []).append(head['head'])
 
-# %% ../nbs/u00_files.ipynb #2f5bb2ef
+# %% ../nbs/u00_files.ipynb #ead36f57
 def _column(d, kind):
     "The column of a table that holds file names, labels or species; None where there is none."
     by_head = {_header_of(c): c for c in reversed(list(d.columns)) if isinstance(c, str)}
@@ -392,7 +399,7 @@ def _label_column(d):
     called = [c for h in HEADS['label'] for c in d if isinstance(c, str) and _header_of(c) == h]
     return next((c for c in called if said(c) >= .5), called[0] if called else None)
 
-# %% ../nbs/u00_files.ipynb #3b22324a
+# %% ../nbs/u00_files.ipynb #174a50eb
 def _read_csv(path):
     "The table as strings, with columns filename, label, species and disease ('' where it has none); a header is optional."
     d = read_text_csv(path, skipinitialspace=True)
@@ -409,7 +416,7 @@ def _read_csv(path):
     labels = marked if marked is not None else _explained(path, get(label))
     return pd.DataFrame(dict(filename=get(file), label=labels, species=get(species), disease=get(disease)), dtype=object)
 
-# %% ../nbs/u00_files.ipynb #41ade1bc
+# %% ../nbs/u00_files.ipynb #b68e9394
 _OF_KEYS = {'label', 'labels', 'class', 'classes', 'category', 'categories', 'disease', 'diseases', 'map', 'mapping', 'key', 'code', 'codes', 'legend'}
 
 def _key_of(path):
@@ -434,7 +441,7 @@ def _explained(path, labels):
     if not keys or any(key[c] != keys[0][c] for key in keys for c in codes): return labels
     return [keys[0][l.removesuffix('.0')] for l in labels]
 
-# %% ../nbs/u00_files.ipynb #05906bb3
+# %% ../nbs/u00_files.ipynb #40772b35
 class _Places:
     "Where the photographs of a table lie: as it says, in the folder of its name without `_labels`, or where one file has that name."
     def __init__(self, path):
@@ -457,7 +464,7 @@ class _Places:
         if len(found) > 1: raise PlantnbError(f'may be {found[0]} or {found[1]}: give its path')
         return found[0] if found else name
 
-# %% ../nbs/u00_files.ipynb #49432df5
+# %% ../nbs/u00_files.ipynb #44e1bf92
 def read_table(
     path:str|Path, # CSV of photographs and labels
     species:str=None, # of the leaves whose rows name none
@@ -468,7 +475,8 @@ def read_table(
     d, place, rows, skipped = _read_csv(Path(path)), _Places(Path(path)), [], []
     keys = list(zip(d.species.map(str.strip), d.label.map(str.strip)))
     found = {key: _one_cell(*key, n) for key, n in sorted(Counter(keys).items())}
-    names = _answered(list(found.values()), Path(path).parent, species, told, tell, 'ask' if _some_named(found.values()) else 'unknown')
+    unnamed = 'ask' if any(r['own'] for r in found.values() if r['label'] != 'leave out') else 'unknown'
+    names = _answered(list(found.values()), Path(path).parent, species, told, tell, unnamed)
     labels = d.groupby('filename').label.agg(lambda c: ' and '.join(dict.fromkeys(c)))
     for name, key, disease in dict.fromkeys(zip(d.filename, keys, d.disease)):
         r = found[key]
@@ -482,12 +490,11 @@ def read_table(
 def _one_cell(species, label, photographs):
     "What a label in a table says by itself, as `_one_folder` for folders."
     said, plant = read_name(label), species_name(species) if species else ''
-    known = said._asdict() | dict(species='', own=plant or said.species, fixed=bool(plant) or '___' in label, inside=plants_in(read_words(label))[1])
+    known = said._asdict() | dict(species='', own=plant or said.species, fixed=bool(plant) or '___' in label)
+    known['inside'] = plants_in(read_words(label))[1]
     return _row((species, label) if species else (label,), photographs, name=label, up=species.casefold(), **known)
 
-def _some_named(rows): return any(r['own'] for r in rows if r['label'] != 'leave out')
-
-# %% ../nbs/u00_files.ipynb #7f988e44
+# %% ../nbs/u00_files.ipynb #ee11ed30
 def source_root(
     source:str|Path, # folder or CSV
 )->Path: # folder that a manifest's file names are relative to
@@ -497,7 +504,7 @@ def source_root(
     if not source.is_dir() and not source.is_file(): raise PlantnbError(f'{source}: no such folder or CSV')
     return source if source.is_dir() else source.parent
 
-# %% ../nbs/u00_files.ipynb #4ae6bd26
+# %% ../nbs/u00_files.ipynb #610ff804
 def _find_csv(source):
     "The CSV to read: `source` itself, or the article's `<name>_labels.csv` beside a folder that holds no folders."
     source = Path(source)
@@ -505,7 +512,7 @@ def _find_csv(source):
     beside = source.resolve().parent/f'{source.resolve().name}_labels.csv'
     return beside if beside.is_file() and not any(p.is_dir() for p in source.iterdir()) else None
 
-# %% ../nbs/u00_files.ipynb #abbd38e6
+# %% ../nbs/u00_files.ipynb #fd3fe239
 def base_of(
     source:str|Path, # folder or CSV
 )->Path: # folder
@@ -522,7 +529,7 @@ def inputs_of(
     rows, skipped, _ = read_table(csv, tell=noop)
     return chain([csv], (csv.parent/r[0] for r in rows + skipped if '\0' not in r[0]))
 
-# %% ../nbs/u00_files.ipynb #e4ed5dad
+# %% ../nbs/u00_files.ipynb #d3ebe028
 def read_source(
     source:str|Path, # folder or CSV
     species:str=None, # of the leaves whose names give none

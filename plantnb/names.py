@@ -75,7 +75,7 @@ def _phrases():
     said = {tuple(words(r['words'])): (r['says'], '') for r in packaged('words.tsv')}
     return said | {tuple(words(text)): ('plant', species) for text, species in chain(ALIASES.items(), zip(GENUS, GENUS))}
 
-# %% ../nbs/u00_names.ipynb #e498f92d
+# %% ../nbs/u00_names.ipynb #bef7e0e6
 def _is_piece(text, at):
     says = _phrases().get((text,), ('',))[0]
     if not says or (says in ('ask', 'maybe', 'train') and len(text) < 5): return False
@@ -92,8 +92,9 @@ def _pieces(word):
 
 def _cut_out(word):
     "The known words in a run of letters without spaces, and what is left between them."
-    known = [p for p in _by_first() if not p.isascii() and len(p) < len(word) and p in word and ord(p[0]) > 0x2e80] # Chinese, Japanese, Korean
-    return tuple(p for p in re.split('(' + '|'.join(map(re.escape, sorted(known, key=len, reverse=True))) + ')', word) if p) if known else (word,)
+    known = [p for p in _by_first() if ord(p[0]) > 0x2e80 and len(p) < len(word) and p in word] # Chinese, Japanese, Korean
+    longest = '|'.join(map(re.escape, sorted(known, key=len, reverse=True)))
+    return tuple(p for p in re.split(f'({longest})', word) if p) if known else (word,)
 
 @lru_cache(100_000)
 def _known(word):
@@ -109,7 +110,7 @@ def _by_first():
     for phrase in sorted(_phrases(), key=len, reverse=True): first.setdefault(phrase[0], []).append(phrase)
     return first
 
-# %% ../nbs/u00_names.ipynb #75b224e3
+# %% ../nbs/u00_names.ipynb #de35ae6f
 @lru_cache(100_000)
 def read_words(
     text:str, # a name
@@ -119,13 +120,13 @@ def read_words(
     while left:
         forms = [form for form, _ in left[:5]]
         phrase = next((p for p in _by_first().get(forms[0], ()) if tuple(forms[:len(p)]) == p), None)
-        said = _phrases()[phrase] if phrase else ('number' if forms[0].isdigit() else '', '')
+        said = _phrases()[phrase] if phrase else ('number' if forms[0].isdecimal() else '', '')
         n = len(phrase or ' ')
         found.append(Word(' '.join(written for _, written in left[:n]), *said))
         left = left[n:]
     return tuple(found)
 
-# %% ../nbs/u00_names.ipynb #d2f7b2a3
+# %% ../nbs/u00_names.ipynb #9a04153f
 _ILL = 'diseased', 'disease'
 _KINDS_OF = {'viral', 'fungal', 'bacterial', 'parasitic', 'chlorotic', 'necrotic', 'symptomatic'} # of a disease: `non-viral` is no health
 
@@ -133,6 +134,11 @@ def _run(found, i, says):
     "The first place from `i` on whose word says nothing of `says`."
     while i < len(found) and found[i].says in says: i += 1
     return i
+
+# %% ../nbs/u00_names.ipynb #1ebb73ed
+def _goes_on(found):
+    "Does a list of what is not there go on: `no rust or blight`?"
+    return len(found) > 1 and found[0].text in ('and', 'or', 'nor') and found[1].says in _ILL
 
 def _statements(found):
     "What the words of a name say, one after the other: healthy, diseased, or 'unclear' for a negation that stands before something else."
@@ -142,8 +148,9 @@ def _statements(found):
         if found[i].says == 'not': i = _run(found, i + 1, ('fill', 'leaf', 'plant'))
         healthy, ill = i < len(found) and found[i].says == 'healthy', _run(found, i, _ILL)
         negated = found[first].says == 'not'
-        while negated and i < ill < len(found) - 1 and found[ill].text in ('and', 'or', 'nor') and found[ill+1].says in _ILL: i, ill = ill + 1, _run(found, ill + 1, _ILL)
-        if negated and not healthy and ill == i: said += [] if found[first].text == 'no' and found[i:i+1] and found[i].says == 'number' else ['unclear'] # No. 5
+        while negated and i < ill and _goes_on(found[ill:]): i, ill = ill + 1, _run(found, ill + 1, _ILL)
+        number = found[first].text == 'no' and i < len(found) and found[i].says == 'number' # No. 5
+        if negated and not healthy and ill == i: said += [] if number else ['unclear']
         elif negated and any(w.says == 'disease' for w in found[i+1:ill]) or (negated and ill > i + 1 and found[i].text in _KINDS_OF):
             said, i = said + ['unclear'], ill - 1 # `non-viral disease`
         elif healthy: said.append('diseased' if negated else 'healthy')
@@ -156,7 +163,7 @@ def _statements(found):
         i = max(i, first) + 1
     return said
 
-# %% ../nbs/u00_names.ipynb #cf5c14a8
+# %% ../nbs/u00_names.ipynb #2f7aea8f
 def _says(found):
     "The set of what a name says; a weak word says diseased where a leaf has it and no plant is named behind."
     said = set(_statements(found))
@@ -172,14 +179,14 @@ def _unclear(text, found, said):
     if not said: return ''
     if len(said) == 2: return 'it says both' if 'unclear' not in said else 'what does the negation mean?'
     if 'unclear' in said: return 'what does the negation mean?'
-    nought = any(w.says == 'number' and not int(w.text) for w in found[1:]) or (re.match(r'\s*0+\s', text) and 'diseased' in said) # 0_rust is a numbering
-    if nought or re.search('[%?]', text): return 'a share, or a scale from 0 on'
+    nought = any(w.says == 'number' and not int(w.text) for w in found[1:]) # behind the first word: 0_rust is a numbering
+    if nought or re.search('[%?]', text) or ('diseased' in said and re.match(r'\s*0+\s', text)): return 'a share, or a scale from 0 on'
     hedge = first('maybe') or first(*(['hedge'] if 'healthy' in said else ['ask']))
     if hedge: return f'{hedge!r} may mean either'
-    others = {w.says for w in found if w.text != 'health'}
-    return "'health' may be good or bad" if len(others) < len(found) and any(w.text == 'health' for w in found) and others - {'plant', 'number'} else ''
+    beside = {w.says for w in found if w.text != 'health'} - {'plant', 'number'}
+    return "'health' may be good or bad" if beside and any(w.text == 'health' for w in found) else ''
 
-# %% ../nbs/u00_names.ipynb #d9270588
+# %% ../nbs/u00_names.ipynb #a067d783
 Name = namedtuple('Name', 'species label disease why how', defaults=('',)) # label '': it says nothing, and `why` tells whether that can be guessed
 
 def no_leaf(
@@ -192,7 +199,7 @@ def no_leaf(
         return f'shows {next(w.text for w in found if w.says == "organ")}, not a leaf'
     return ''
 
-# %% ../nbs/u00_names.ipynb #937f4ad3
+# %% ../nbs/u00_names.ipynb #358cc333
 def _disease(found, species):
     "The name of a disease: without the species, the number before it and the leaf after it; 'unknown' where none is named."
     kept, after = [], False
@@ -201,9 +208,10 @@ def _disease(found, species):
         if not mine and not (w.says == 'leaf' and after) and not (w.says == 'number' and not i): kept.append(w)
         after = mine
     while kept and kept[-1].says == 'leaf': kept.pop()
-    return ' '.join(w.text for w in kept) if {w.says for w in kept} - {'diseased', 'leaf', 'number', 'not', 'fill', 'image', 'train'} else 'unknown'
+    named = {w.says for w in kept} - {'diseased', 'leaf', 'number', 'not', 'fill', 'image', 'train'}
+    return ' '.join(w.text for w in kept) if named else 'unknown'
 
-# %% ../nbs/u00_names.ipynb #0f928c94
+# %% ../nbs/u00_names.ipynb #34547995
 def plants_in(
     found:tuple, # from `read_words`
 )->tuple: # (species that are named, the species within the name of a disease, or '')
@@ -228,10 +236,11 @@ def _read(text, cut):
         sure = all(w.says in SAFE or w.text in ('and', 'of', 'the', 'with', 'in', 'on') for w in found)
         return Name(species, 'healthy', 'healthy', '', 'said' if sure else 'guessed')
     if said: return Name(species, 'diseased', _disease(found, species), '', 'said')
-    silent = not any(w.says in ('', 'plant', 'plain', 'weak', 'leaf') and len(w.text) > 1 for w in found) or any(w.says in ('ask', 'maybe', 'soft', 'not', 'hedge') for w in found)
+    something = any(w.says in ('', 'plant', 'plain', 'weak', 'leaf') and len(w.text) > 1 for w in found)
+    silent = not something or any(w.says in ('ask', 'maybe', 'soft', 'not', 'hedge') for w in found)
     return Name(species, '', '', 'it says nothing of health') if silent else Name(species, '', _disease(found, species), '')
 
-# %% ../nbs/u00_names.ipynb #7e9232a8
+# %% ../nbs/u00_names.ipynb #d4ce13c9
 @lru_cache(100_000)
 def read_name(
     text:str, # of a folder, or the cell of a table
@@ -250,13 +259,13 @@ def only_plant(
     named, said = {w.species for w in read_words(text) if w.species}, {w.says for w in read_words(text)}
     return named.pop() if len(named) == 1 and said <= {'plant', 'leaf', 'plain', 'number'} else ''
 
-# %% ../nbs/u00_names.ipynb #343d31d7
+# %% ../nbs/u00_names.ipynb #70eaebf6
 def read_label(
     text:str, # folder name or CSV cell
 )->tuple[str,str]: # (label, disease); disease is 'healthy' for a healthy leaf, 'unknown' when only ill is said
     "Label and disease from a name alone. Raises `PlantnbError` where it says neither, or both."
     name = read_name(text)
-    if name.label in LABELS: return name.label, name.disease
+    if name.how == 'said': return name.label, name.disease
     why = f' ({name.why})' if name.why else ''
     raise PlantnbError(f'label {str(text)!r} does not say whether the leaf is healthy{why}: write healthy or diseased')
 

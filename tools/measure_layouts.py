@@ -5,7 +5,7 @@
 
 The numbers are in tests/published.tsv. Writes results/layouts.csv: a row a set, with the command, what was published and what was read.
 """
-import argparse, contextlib, io, itertools, json, tempfile, time, uuid
+import argparse, contextlib, io, itertools, json, tempfile, uuid
 import numpy as np, pandas as pd
 from pathlib import Path
 from PIL import Image
@@ -111,13 +111,12 @@ def main():
     for of in a.only:
         with tempfile.TemporaryDirectory() as top:
             given, species = build(of, Path(top), a.share), SETS[of].partition('--species ')[2]
-            began = time.perf_counter()
             code, got, guessed, asked = read(given, dict(species=[species]) if species else {})
             want = expected(of, a.share)
             wrong = {k: (want.get(k, 0), got.get(k, 0)) for k in {*want, *got} if want.get(k, 0) != got.get(k, 0)}
             rows.append(dict(set=of, command=f'plantnb_run --check --train {SETS[of]}', species=len({s for s, _ in want}), healthy=sum(v for (_, l), v in want.items() if l == 'healthy'),
                              diseased=sum(v for (_, l), v in want.items() if l == 'diseased'), read_healthy=sum(v for (_, l), v in got.items() if l == 'healthy'),
-                             read_diseased=sum(v for (_, l), v in got.items() if l == 'diseased'), guessed=guessed, asked=asked, differ=len(wrong), seconds=round(time.perf_counter() - began)))
+                             read_diseased=sum(v for (_, l), v in got.items() if l == 'diseased'), guessed=guessed, asked=asked, differ=len(wrong)))
             print({k: v for k, v in rows[-1].items() if k != 'command'}, f'differ: {wrong}' if wrong else '', flush=True)
     if a.share == 1 and len(rows) == len(SETS): pd.DataFrame(rows).to_csv(ROOT/'results'/'layouts.csv', index=False)
 
