@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # README's tests, the slow ones too, under every arithmetic that this machine can play (tools/cpus.py says how), and what the model in the box
-# then says of the toy leaves beside what it says in the machine's own float32. Writes a row each to results/cpus.csv. On two cores a row takes
-# a quarter of an hour, without AVX two or three times that; not part of .ci/run, which runs a part of the book under one of them.
+# then says of the toy leaves beside what it says in the machine's own float32. Writes a row each to results/cpus.csv and results/cpus_box.csv.
+# On two quiet cores a row takes half an hour; not part of .ci/run, which runs a part of the book under one of them.
 #   tools/check_cpus.sh                             all of them, in an environment of its own, removed afterwards (6 GB under $TMPDIR)
 #   BIN=.venv/bin tools/check_cpus.sh avx2 sse41    these two, with an environment that is there
 #   WORKERS=1 ONLY=answers tools/check_cpus.sh      one process; only what the box says, no tests
@@ -29,6 +29,7 @@ for name in ${@:-$(python tools/cpus.py names)}; do
   printf '\n=== %s: %s\n' "$name" "$(python tools/cpus.py settings "$name")"
   here=$scratch/$name began=$SECONDS
   mkdir "$here"
+  git -C "$root" describe --always --dirty --exclude '*' >"$here/commit"
   [ -e "$scratch/reference.json" ] || env PLANTNB_BF16=0 OMP_NUM_THREADS=1 PLANTNB_CACHE="$scratch/cache-$name" python tools/cpus.py answers "$scratch/reference.json"
   cp "$scratch/reference.json" "$here"
   under python tools/cpus.py answers "$here/answers.json"

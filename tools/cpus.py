@@ -3,7 +3,7 @@
     python tools/cpus.py names                              the arithmetics that this machine can play
     python tools/cpus.py settings avx2                      its environment variables, for `env $(python tools/cpus.py settings avx2) COMMAND`
     python tools/cpus.py answers FILE                       the box on all toy leaves, under the arithmetic of this process, as JSON
-    python tools/cpus.py record NAME FOLDER                 a row of results/cpus.csv from what tools/check_cpus.sh left in FOLDER
+    python tools/cpus.py record NAME FOLDER                 rows of results/cpus.csv (tests) and results/cpus_box.csv (answers) from what tools/check_cpus.sh left in FOLDER
 
 torch, oneDNN and MKL compute the networks, OpenBLAS and numpy the rest; each has a variable of its own by which it keeps to less than the
 processor offers. None of them makes a processor of another maker: what is played is the width of the arithmetic and the order of its sums.
@@ -13,7 +13,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT/'results/cpus.csv'
 LESS = { # arithmetic: what torch, oneDNN, MKL and OpenBLAS are told, and what numpy keeps
     'avx2': dict(ATEN_CPU_CAPABILITY='avx2', ONEDNN_MAX_CPU_ISA='AVX2', MKL_ENABLE_INSTRUCTIONS='AVX2', OPENBLAS_CORETYPE='Haswell', numpy=('X86_V3', 'AVX2', 'FMA3')),
     'sse41': dict(ATEN_CPU_CAPABILITY='default', ONEDNN_MAX_CPU_ISA='SSE41', MKL_ENABLE_INSTRUCTIONS='SSE4_2', OPENBLAS_CORETYPE='Nehalem', numpy=())}
@@ -79,14 +78,15 @@ def answers():
 def beside(ours, reference):
     "How the answers of two arithmetics differ."
     import numpy as np
-    score, other, decision, said = map(np.array, (ours['score'], reference['score'], ours['decision'], reference['decision']))
-    differ, far = decision != said, np.array(reference['off']) > NEAR
-    numbers = lambda a: {f'{k} {n}': v for k,d in {**a['price'], **a['metrics']}.items() for n,v in (d or {'price': float('nan')}).items()}
-    mine, theirs = numbers(ours), numbers(reference)
-    price = {k: not np.allclose(mine[k], theirs[k], rtol=0, atol=1e-6, equal_nan=True) for k in theirs}
-    measure = max(abs(ours['metrics'][side][n] - reference['metrics'][side][n]) for side in ours['metrics'] for n in ours['metrics'][side])
-    return dict(leaves=len(score), score_differs=float(f'{np.abs(score - other).max():.1e}'), decisions_differ=int(differ.sum()), of_them_far=int((differ & far).sum()),
-                prices_differ=sum(price[k] for k in price if k.split()[0] in ('own', 'sensitivity', 'prevalence')), metrics_differ=float(f'{measure:.1e}'))
+    score, other, decision, said, off = map(np.array, (ours['score'], reference['score'], ours['decision'], reference['decision'], reference['off']))
+    differ = decision != said
+    price = lambda a: {f'{k} {n}': v for k,told in a['price'].items() for n,v in (told or {}).items()}
+    mine, theirs = price(ours), price(reference)
+    told_otherwise = [k for k in {*mine, *theirs} if not abs(mine.get(k, 9) - theirs.get(k, 9)) <= 1e-6]
+    measured = [abs(v - reference['metrics'][side][n]) for side,d in ours['metrics'].items() for n,v in d.items()]
+    few = lambda x: float(f'{x:.1e}')
+    return dict(leaves=len(score), score_differs=few(np.abs(score - other).max()), decisions_differ=int(differ.sum()), of_them_far=int((differ & (off > NEAR)).sum()),
+                farthest=few(np.max(off[differ], initial=0)), prices_differ=len(told_otherwise), metrics_differ=few(max(measured)))
 
 def tests(file):
     "passed, failed and skipped of a junit.xml."
@@ -101,27 +101,34 @@ def book(file):
     if re.search(r'^Success\.$', text, re.M): return 'ok'
     return 'failed: ' + ' '.join(re.findall(r'^\t(\S+)\.ipynb$', text, re.M)) if 'Tests Failed' in text else 'not run' if not text else 'failed'
 
-def record(name, folder):
-    "Writes the row of an arithmetic instead of the one of an earlier time; ends with an error where something failed."
-    folder = Path(folder)
-    ours, reference = (json.loads((folder/f'{n}.json').read_text()) for n in ('answers', 'reference'))
-    slow = tests(folder/'slow.xml')
-    cpu = next((l.split(':')[1].strip() for l in Path('/proc/cpuinfo').read_text().splitlines() if l.startswith('model name')), platform.machine())
-    git = lambda *a: subprocess.run(['git', '-C', ROOT, *a], capture_output=True, text=True).stdout.strip()
-    row = dict(arithmetic=name, settings=' '.join(f'{k}={v}' for k,v in settings(name).items()), **ours['computes'], bfloat16=ours['bfloat16'], threads=ours['threads'],
-               nbdev_test=book(folder/'book.log'), **tests(folder/'tests.xml'), slow_passed=slow['passed'], slow_failed=slow['failed'],
-               seconds=(folder/'seconds').read_text().strip() if (folder/'seconds').exists() else '', **beside(ours, reference),
-               cpu=f'{cpu}, {os.cpu_count()} cores', commit=git('describe', '--always', '--dirty', '--exclude', '*'), date=datetime.date.today())
-    old = [r for r in csv.DictReader(TABLE.open()) if r['arithmetic'] != name and set(r) == set(row)] if TABLE.exists() else []
-    order = [*OWN, *LESS]
-    with TABLE.open('w', newline='') as f:
+def merge(name, row):
+    "A row into a table of results/, instead of the one of the same arithmetic from an earlier time."
+    table, order = ROOT/'results'/name, [*OWN, *LESS]
+    old = [r for r in csv.DictReader(table.open()) if r['arithmetic'] != row['arithmetic'] and set(r) == set(row)] if table.exists() else []
+    with table.open('w', newline='') as f:
         out = csv.DictWriter(f, row, lineterminator='\n')
         out.writeheader()
         out.writerows(sorted([*old, row], key=lambda r: order.index(r['arithmetic'])))
-    for k,v in row.items(): print(f'{k}: {v}')
-    wrong = [what for what,is_wrong in dict(nbdev_test=row['nbdev_test'].startswith('failed'), pytest=row['failed'], slow=row['slow_failed'],
-                                            far=row['of_them_far'] and ours['bfloat16'] == reference['bfloat16']).items() if is_wrong and is_wrong != '']
-    if wrong: raise SystemExit(f'{name}: failed in {", ".join(wrong)}')
+    print(name, *(f'{k}: {v}' for k,v in row.items()), sep='\n  ')
+
+def record(name, folder):
+    "Writes the rows of an arithmetic; ends with an error where something failed."
+    folder = Path(folder)
+    ours, reference = (json.loads((folder/f'{n}.json').read_text()) for n in ('answers', 'reference'))
+    cpu = next((l.split(':')[1].strip() for l in Path('/proc/cpuinfo').read_text().splitlines() if l.startswith('model name')), platform.machine())
+    commit = subprocess.run(['git', '-C', ROOT, 'describe', '--always', '--dirty', '--exclude', '*'], capture_output=True, text=True).stdout.strip()
+    where = dict(cpu=f'{cpu}, {os.cpu_count()} cores', commit=(folder/'commit').read_text().strip() if (folder/'commit').exists() else commit, date=datetime.date.today())
+    what = dict(arithmetic=name, bfloat16=ours['bfloat16'], threads=ours['threads'])
+    answered, wrong = beside(ours, reference), []
+    merge('cpus_box.csv', dict(what, **answered, **where))
+    if answered['of_them_far'] and ours['bfloat16'] == reference['bfloat16']: wrong.append('answers')
+    if (folder/'seconds').exists():
+        slow = tests(folder/'slow.xml')
+        row = dict(what, settings=' '.join(f'{k}={v}' for k,v in settings(name).items()), **ours['computes'], nbdev_test=book(folder/'book.log'), **tests(folder/'tests.xml'),
+                   slow_passed=slow['passed'], slow_failed=slow['failed'], seconds=(folder/'seconds').read_text().strip(), **where)
+        merge('cpus.csv', row)
+        wrong += [k for k in ('failed', 'slow_failed') if row[k] != 0] + ['nbdev_test']*(row['nbdev_test'] != 'ok')
+    if wrong: raise SystemExit(f'{name}: {", ".join(wrong)}')
 
 
 if __name__ == '__main__':
