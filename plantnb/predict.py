@@ -99,10 +99,11 @@ def _device(self:Predictor): return next(self.model.parameters()).device
 # %% ../nbs/07_predict.ipynb #6c1fddff
 @patch
 def _embed(self:Predictor, pixels):
-    "Embeddings (n, d) of n pictures. Torch keeps compiled layers for every size of batch it meets: it is let meet few."
+    "Embeddings (n, d) of n pictures, in float32: the same on every machine. Torch keeps compiled layers for every size of batch: it is let meet few."
     more = (1 << (len(pixels) - 1).bit_length()) - len(pixels)
     x = torch.stack(pixels + pixels[-1:]*more).to(self._device())/255
-    return self.model.embedding(x.contiguous(memory_format=torch.channels_last))[:len(pixels)].float().cpu().numpy()
+    with exact_math(): z = self.model.embedding(x.contiguous(memory_format=torch.channels_last))
+    return z[:len(pixels)].float().cpu().numpy()
 
 # %% ../nbs/07_predict.ipynb #3fedd55b
 @patch

@@ -55,7 +55,7 @@ def test_scores_follow_the_chain(predictor, field):
 
 def test_batches_do_not_matter(predictor, field):
     whole, parts = (predictor.predict(field/'my leaves, ünï', bs=bs) for bs in (64, 5))
-    assert np.allclose(whole.score, parts.score, atol=.02)   # bfloat16 kernels differ a little by batch size
+    assert np.allclose(whole.score, parts.score, atol=1e-4)   # float32: sums differ in their last digits by batch size
 
 
 def test_what_cannot_be_read_costs_nobody_an_answer(predictor, field):
