@@ -528,6 +528,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'plantnb.names._statements': ('u00_names.html#_statements', 'plantnb/names.py'),
                                'plantnb.names._unclear': ('u00_names.html#_unclear', 'plantnb/names.py'),
                                'plantnb.names.genus': ('u00_names.html#genus', 'plantnb/names.py'),
+                               'plantnb.names.is_nought': ('u00_names.html#is_nought', 'plantnb/names.py'),
                                'plantnb.names.no_leaf': ('u00_names.html#no_leaf', 'plantnb/names.py'),
                                'plantnb.names.only_plant': ('u00_names.html#only_plant', 'plantnb/names.py'),
                                'plantnb.names.packaged': ('u00_names.html#packaged', 'plantnb/names.py'),

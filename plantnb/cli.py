@@ -392,9 +392,11 @@ def species_asked(asked:list|None # NAME, or SOURCE=NAME, any number of them
                  )->str|dict|None: # as for `prepare`
     "Which species the leaves are of whose names give none. Raises `PlantnbError` for two names without a source."
     pairs = [a.rpartition('=') for a in asked or []]
-    if len(pairs) == 1 and not pairs[0][0]: return pairs[0][2]
+    if len(pairs) == 1 and not pairs[0][0] and pairs[0][2]: return pairs[0][2]
     if any(not source or not name for source, _, name in pairs): raise PlantnbError(f'--species {" ".join(asked)}: give one name for all, or SOURCE=NAME for each folder or table')
-    return {source: name for source, _, name in pairs} or None
+    found = {str(Path(source)): name for source, _, name in pairs}
+    if len(found) < len(pairs): raise PlantnbError(f'--species {" ".join(asked)}: a folder or table is there twice')
+    return found or None
 
 # %% ../nbs/a3_cli.ipynb #820dc3a5
 def prepare_run(train, test, # folders or CSVs
@@ -557,6 +559,7 @@ def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `p
 def look_over(asked:dict # what `plantnb_run` was called with; `train` or `test` alone will do
              )->None:
     "How names are read, on stdout; how the leaves would be split, what is left out and what is doubtful, on stderr."
+    check_asked(**{k: asked[k] for k in ('protocols', 'recipe', 'seed', 'seeds', 'tune', 'epochs', 'pairs')})
     sides = [asked['train'], asked['test']]
     if asked['data'] or sides == [None, None]: sides = settle(asked, say)[:2]
     train, test = (_sources(s, 'leaves') if s else [] for s in sides)
@@ -566,7 +569,7 @@ def look_over(asked:dict # what `plantnb_run` was called with; `train` or `test`
     counts = manifest.groupby(['species', 'label', 'split']).size().unstack(fill_value=0)
     say('', counts[[s for s in ('train', 'valid', 'held', 'test') if s in counts]].to_string())
     say(f'{len(manifest)} photographs of {manifest.species.nunique()} species')
-    for reason,n in in_short(left.reason).items(): say(f'left out: {n} {reason}')
+    for reason,n in in_short(left.reason).items(): say(f'left out: {n} ({reason})')
     for line in doubts(names): say(line)
 
 def in_short(reasons:pd.Series # why files were left out
@@ -596,7 +599,7 @@ def plantnb_run(
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)
     species:arg(str, 'the species of leaves whose names give none: NAME, or SOURCE=NAME for each folder or table', nargs='+')=None,
     labels:Path=None, # CSV of two columns, a name as it was found and healthy, diseased or leave out: overrides what names say
-    check:bool=False, # only say how names are read, how the leaves are split and what is left out
+    check:bool=False, # only say how names are read (CSV on stdout), how the leaves are split and what is left out; --train alone will do
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."

@@ -338,7 +338,8 @@ def read_names(
     read = [read_source(source, of(source), told, doubtful, tell) for source in sources]
     rows = [row for _, _, names in read for row in names]
     if lost := unmet(told, rows):
-        raise PlantnbError(f'{labels}: {lost[0]!r} is no name of these photographs; the names are {_some([r["name"] for r in rows])}')
+        there = _some([r['species'] + '/'*bool(r['species']) + r['name'] for r in rows])
+        raise PlantnbError(f'{labels}: {lost[0]!r} is no name of these photographs; the names are {there} (a species is said with --species)')
     if any(r['label'] == 'ask' for r in rows): raise NamesUnsaid(names_table(rows), ', '.join(map(str, sources)))
     return read
 
@@ -380,14 +381,15 @@ def _manifest(source, rows, skipped, name=None, decode=False, workers=None):
     m['genus'] = [genus(s) for s in m.species]
     m['source'], m['leaf'], m['split'] = name or Path(source).resolve().stem.removesuffix('_labels'), '', ''
     skipped = pd.DataFrame(skipped, columns=['filename', 'reason'], dtype=object)
-    if not len(m): raise PlantnbError(f'{source}: no photographs of leaves{_why_none(skipped, root)}')
+    if not len(m): raise PlantnbError(f'{source}: no photographs of leaves{_why_none(skipped, source)}')
     return m[COLUMNS], skipped
 
 # %% ../nbs/00_data.ipynb #391e7e16
-def _why_none(skipped, root):
+def _why_none(skipped, source):
     "What to say of a folder that holds no photograph: the commonest reason, a table that lies there, and the layouts that are read."
-    tables = [f.name for f in sorted(root.iterdir()) if f.suffix.lower() == '.csv'] if root.is_dir() else []
+    tables = [f.name for f in sorted(Path(source).iterdir()) if f.suffix.lower() == '.csv'] if Path(source).is_dir() else []
     hint = f'; it holds a table, {tables[0]}: give that' if tables else ''
+    if Path(source).is_file() and not len(skipped): return '; the table has no rows'
     if not len(skipped): return hint or '; wanted: folders <species>/<healthy or disease> or <Crop>___<Disease>, names like apple_d001.JPG, or a CSV of file names and labels'
     reason, n = skipped.reason.mode()[0], len(skipped)
     return f' ({n} file{"s" if n > 1 else ""} left out, most of them: {reason}){hint}'

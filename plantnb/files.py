@@ -7,8 +7,8 @@ __all__ = ['IMAGE_SUFFIXES', 'UNREAD', 'HIDDEN', 'NAMES', 'HEADS', 'walk', 'lead
            'names_table', 'as_list', 'doubts', 'NamesUnsaid', 'read_tree', 'read_table', 'source_root', 'base_of',
            'inputs_of', 'read_source']
 
-# %% ../nbs/u00_files.ipynb #b7ecadb3
-import json, os, re, unicodedata
+# %% ../nbs/u00_files.ipynb #24b916d9
+import json, os, re, unicodedata, warnings
 import numpy as np, pandas as pd
 from collections import Counter
 from difflib import get_close_matches
@@ -78,7 +78,7 @@ def _left_out(parts, beside):
             return 'a copy of the colour picture' if not any(w.text.startswith('aug') for w in read_words(part)) else 'an augmented copy'
     return ''
 
-# %% ../nbs/u00_files.ipynb #2ef93eee
+# %% ../nbs/u00_files.ipynb #f9c8b0d5
 def _explicit(name):
     "Does a folder say healthy or diseased of all that lies below it? (`Rice leaf diseases` is a title and does not.)"
     found, said = read_words(name), read_name(name)
@@ -89,7 +89,7 @@ def _explicit(name):
 def _is_value(name):
     "Is a folder below a label its value (no, 0, control, R) and no part of it?"
     found = read_words(name)
-    return any(w.says in ('not', 'ask', 'maybe', 'hedge') or (w.says == 'number' and not int(w.text)) or (len(w.text) == 1 and w.says != 'number') for w in found)
+    return any(w.says in ('not', 'ask', 'maybe', 'hedge') or is_nought(w) or (len(w.text) == 1 and w.says != 'number') for w in found)
 
 def _label_of(names):
     "(label, disease, why, how, which of `names` says it) for folders from the top down."
@@ -122,7 +122,7 @@ def _species_of(names, at):
     unknown = [n for n in names[:at][::-1] or names[at + 1:] if not read_name(n).label and not _explicit(n)]
     return found | dict(whole=species_name(unknown[0]) if unknown else '', under=at > 0)
 
-# %% ../nbs/u00_files.ipynb #140d3467
+# %% ../nbs/u00_files.ipynb #f245f077
 NAMES = ['species', 'name', 'label', 'photographs', 'how'] # how: said by the name, guessed from its neighbours, or told by you
 
 def _row(parts, photographs, **known):
@@ -155,10 +155,10 @@ def _by_company(rows):
     for r in rows:
         if r['label']: continue
         known = not r['why'] and not _bare(r) and r['disease'] not in ('', 'unknown') and not _NEGATES.match(r['disease'])
-        r |= dict(label='diseased', how='guessed') if known and (r['up'], r['species']) in healthy else dict(label='ask')
+        r |= dict(label='diseased', how='guessed') if known and (r['up'], r['species']) in healthy else dict(label='ask', why=r['why'] or 'no word of it is known')
     return rows
 
-# %% ../nbs/u00_files.ipynb #0f208b8a
+# %% ../nbs/u00_files.ipynb #6634e001
 def _root_species(root):
     "The species that a folder's own name gives, or that of the folder above a `train` or `images`; ''."
     for folder in (Path(root).resolve(), *Path(root).resolve().parents[:2]):
@@ -176,17 +176,18 @@ def _name_species(rows, told, root, tell):
     healthy = {(r['up'], r['own']) for r in kept if r['label'] == 'healthy' and r['own']}
     of_root = _root_species(root) if root and not told else ''
     base = species_name(told) if told else of_root
+    by_root = of_root and any(not (r['own'] or r['above'] or r['fixed']) for r in kept)
     for r in kept:
         better = not r['above'] or (genus(r['above']) == 'unknown' and (told or base in plants_in(read_words(r['above']))[0]))
         r |= _decided(r, base if base and better else r['above'], (r['up'], r['own']) in healthy)
     lacking, named = [r for r in kept if not r['species'] and r['label'] != 'ask'], {r['species'] for r in kept} - {''}
     most = base or (min(named) if len(named) == 1 and len(kept) <= 2*(len(kept) - len(lacking)) else '')
     for r in lacking: r['species'] = most if base or not r['whole'] else ''
-    used = {r['species'] for r in lacking} - {''}
-    if used and not told: tell(f'species {most}: by {"the name of the folder" if of_root else "what most of its names say"}; --species says another')
+    by = 'the name of the folder' if by_root else 'what most of its names say' if most and lacking and not base else ''
+    if by: tell(f'species {most}: by {by}; --species says another')
     return _whole_names(rows, kept)
 
-# %% ../nbs/u00_files.ipynb #97d2639c
+# %% ../nbs/u00_files.ipynb #e42f8210
 def _decided(row, above, own_is_there):
     "The species of a row by its own folders, `above` the plant of a folder above it (or of the set); a question where two plants are named."
     own, plant = row['own'], row['below'] or row['inside']
@@ -201,12 +202,13 @@ def _whole_names(rows, kept):
     plants = {r['species'] for r in kept} - {''}
     both = Counter(w for w, _ in {(r['whole'], r['label']) for r in kept if not r['under'] and r['label'] in LABELS})
     for r in kept:
-        if not r['species'] and (r['under'] or both[r['whole']] == 2): r['species'] = r['whole']
+        named = any(map(str.isalpha, r['whole'])) and (r['under'] or both[r['whole']] == 2)
+        if not r['species'] and named: r['species'] = r['whole']
         inner = plants_in(read_words(r['species']))[0]
         if len(inner) == 1 and inner[0] in plants and r['species'] not in GENUS: r['species'] = inner[0] # `soybean multiclass` beside soybean
     return rows
 
-# %% ../nbs/u00_files.ipynb #9b436957
+# %% ../nbs/u00_files.ipynb #1f031db8
 def read_text_csv(
     path:str|Path, # CSV
     **kwargs, # for pandas' `read_csv`
@@ -217,19 +219,23 @@ def read_text_csv(
         code = 'utf-16' if head[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig'
         first = head.decode(code, 'replace').splitlines()[:20] or ['']
         cut = max(',;\t', key=lambda c: (first[0].count(c) > 0, min(line.count(c) for line in first[:-1] or first), first[0].count(c)))
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding=code, sep=cut, **kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', pd.errors.ParserWarning) # cells that no column takes
+            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding=code, sep=cut, index_col=False, **kwargs)
+    except pd.errors.ParserWarning as e: raise PlantnbError(f'{path}: a row has more cells than the header; put quotes around a name with a comma') from e
     except (ValueError, OverflowError) as e: # pandas' errors of parsing, and UnicodeDecodeError
         raise PlantnbError(f'{path}: cannot be read as CSV ({" ".join(str(e).split())}); save it as CSV in UTF-8') from e
 
-# %% ../nbs/u00_files.ipynb #c2cd8268
+# %% ../nbs/u00_files.ipynb #847f453b
 def read_labels(
     path:str|Path, # CSV with the columns name and label (and species, photographs, ... as in names.csv), or two columns without a header
 )->dict: # name, or species/name, in small letters: healthy, diseased, leave out or ask
     "What you say of names. Raises `PlantnbError` for a label that is none."
     d, said = read_text_csv(path, skipinitialspace=True), {}
     if d.shape[1] < 2: raise PlantnbError(f'{path}: two columns are wanted, a name as it was found and healthy, diseased or leave out')
-    if not {'name', 'label'} <= set(map(_header_of, d)): d = read_text_csv(path, header=None, skipinitialspace=True)
+    if len({'name', 'label'} & {*map(_header_of, d)}) < 2: d = read_text_csv(path, header=None, skipinitialspace=True)
     d.columns = [_header_of(c) if isinstance(c, str) else ('name', 'label')[c] if c < 2 else str(c) for c in d.columns]
+    if d.columns.duplicated().any(): raise PlantnbError(f'{path}: two of its columns are called {d.columns[d.columns.duplicated()][0]}')
     for r in d.to_dict('records'):
         label = ' '.join(words(r['label']))
         label = dict.fromkeys(('leave out', 'left out', 'out', 'leave', 'skip', 'exclude', 'ignore'), 'leave out').get(label, label)
@@ -307,7 +313,7 @@ def doubts(names:pd.DataFrame, # from `names_table`
     pairs = [(a, b) for i, a in enumerate(one.index) for b in one.index[i + 1:] if not {a, b} <= GENUS.keys() and alike(a, b)]
     return lines + [f'species {a} and {b}: are they one? Rename a folder, or say so with --species' for a, b in pairs]
 
-# %% ../nbs/u00_files.ipynb #14ce4f8b
+# %% ../nbs/u00_files.ipynb #4b0513fe
 class NamesUnsaid(PlantnbError):
     "Names that do not say whether their leaves are healthy, or of which species they are; `names`: the table of all names."
     def __init__(self, names, where=''):
@@ -315,10 +321,10 @@ class NamesUnsaid(PlantnbError):
         one = lambda r: f'{r.species + "/" if r.species else ""}{r.name} ({r.photographs}: {r.how})'
         told = '; '.join(map(one, asked.head(6).itertuples(index=False)))
         more = f'; and {len(asked) - 6} more' if len(asked) > 6 else ''
-        species = (asked.how == 'no species is named').any()
-        out = ('name the species (--species NAME)' if species else
-               'write each with healthy, diseased or leave out in a file (name,label) and give it with --labels FILE')
-        super().__init__(f'{where}: {len(asked)} name{"s do" if len(asked) > 1 else " does"} not say enough: {told}{more}; {out}')
+        unnamed, outs = asked.how == 'no species is named', []
+        if unnamed.any(): outs.append('name the species (--species NAME)')
+        if not unnamed.all(): outs.append('write each with healthy, diseased or leave out in a file (name,label) and give it with --labels FILE')
+        super().__init__(f'{where}: {len(asked)} name{"s do" if len(asked) > 1 else " does"} not say enough: {told}{more}; {" and ".join(outs)}')
 
 # %% ../nbs/u00_files.ipynb #c3b9e58b
 def _images(root, names=None):
@@ -371,7 +377,7 @@ def read_tree(
 HEADS = {} # what a column holds: its names, the first that is there is taken
 for head in packaged('heads.tsv'): HEADS.setdefault(head['holds'], []).append(head['head'])
 
-# %% ../nbs/u00_files.ipynb #ead36f57
+# %% ../nbs/u00_files.ipynb #81025823
 def _column(d, kind):
     "The column of a table that holds file names, labels or species; None where there is none."
     by_head = {_header_of(c): c for c in reversed(list(d.columns)) if isinstance(c, str)}
@@ -385,10 +391,12 @@ def _headless(d):
 
 def _one_hot(d, but):
     "Labels of a table that has a column for each class, filled with 0 and 1; None for other tables."
-    marks = {'0': False, '0.0': False, 'false': False, '1': True, '1.0': True, 'true': True}
-    some = [c for c in d if c not in but and read_name(c).label and d[c].str.lower().isin(marks).all() and len(d)]
+    marks = {'': False, '0': False, '0.0': False, 'false': False, '1': True, '1.0': True, 'true': True}
+    every = {c: d[c].str.lower().map(marks) for c in d if c not in but and len(d) and d[c].str.lower().isin(marks).all()}
+    some = [c for c in every if read_name(c).label]
     if not some: return None
-    on = np.array([d[c].str.lower().map(marks) for c in some], bool).T # (rows, classes)
+    if (sum(every.values()) == 1).all(): some = list(every) # a class each, whatever it is called
+    on = np.array([every[c] for c in some], bool).T # (rows, classes)
     general = len(some) == 1 and all(w.says in ('healthy', 'diseased') for w in read_words(some[0])) # no rust is no health yet
     if general: return [some[0] if marked else f'not {some[0]}' for marked in on[:, 0]]
     return [' and '.join(c for c, marked in zip(some, row) if marked) for row in on]
@@ -441,7 +449,7 @@ def _explained(path, labels):
     if not keys or any(key[c] != keys[0][c] for key in keys for c in codes): return labels
     return [keys[0][l.removesuffix('.0')] for l in labels]
 
-# %% ../nbs/u00_files.ipynb #40772b35
+# %% ../nbs/u00_files.ipynb #49161133
 class _Places:
     "Where the photographs of a table lie: as it says, in the folder of its name without `_labels`, or where one file has that name."
     def __init__(self, path):
@@ -456,6 +464,7 @@ class _Places:
         return self.names.get(PurePosixPath(name).name, [])
     def __call__(self, told):
         "The file that a table tells of, as a name below its folder. Raises `PlantnbError` for one that lies elsewhere, or may be several."
+        if not told.strip() or '\0' in told: raise PlantnbError('is no file name')
         name = told if os.path.isfile(self.top/told) else told.replace('\\', '/')
         if leads_out(name): raise PlantnbError('lies outside the folder of its CSV: put it, or a link to it, there')
         if os.path.isfile(self.top/name): return name
@@ -464,7 +473,7 @@ class _Places:
         if len(found) > 1: raise PlantnbError(f'may be {found[0]} or {found[1]}: give its path')
         return found[0] if found else name
 
-# %% ../nbs/u00_files.ipynb #44e1bf92
+# %% ../nbs/u00_files.ipynb #8081eb54
 def read_table(
     path:str|Path, # CSV of photographs and labels
     species:str=None, # of the leaves whose rows name none
@@ -477,10 +486,10 @@ def read_table(
     found = {key: _one_cell(*key, n) for key, n in sorted(Counter(keys).items())}
     unnamed = 'ask' if any(r['own'] for r in found.values() if r['label'] != 'leave out') else 'unknown'
     names = _answered(list(found.values()), Path(path).parent, species, told, tell, unnamed)
-    labels = d.groupby('filename').label.agg(lambda c: ' and '.join(dict.fromkeys(c)))
+    several = {f: ls for f, ls in d.groupby('filename').label.agg(lambda c: list(dict.fromkeys(c))).items() if len(ls) > 1}
     for name, key, disease in dict.fromkeys(zip(d.filename, keys, d.disease)):
         r = found[key]
-        if read_name(labels[name]).why == 'it says both': skipped.append((name, f'is there twice: {labels[name]}')); continue
+        if read_name(' and '.join(several.get(name, []))).why == BOTH: skipped.append((name, f'is there twice: {" and ".join(several[name])}')); continue
         try: at = place(name)
         except PlantnbError as e: skipped.append((name, str(e))); continue
         if r['label'] == 'leave out': skipped.append((at, r['why']))
@@ -489,6 +498,7 @@ def read_table(
 
 def _one_cell(species, label, photographs):
     "What a label in a table says by itself, as `_one_folder` for folders."
+    species = '' if species.casefold() in ('nan', 'none', 'null', 'n/a') else species
     said, plant = read_name(label), species_name(species) if species else ''
     known = said._asdict() | dict(species='', own=plant or said.species, fixed=bool(plant) or '___' in label)
     known['inside'] = plants_in(read_words(label))[1]
