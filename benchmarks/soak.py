@@ -644,9 +644,9 @@ def tables(n, rng, work):
     for text in ('', 'only\nimg0.jpg\n', b'\xff\xfe\0\0' + bytes(90), 'a,b\n"open', b'PK\3\4' + bytes(200)):
         yield 'no table', refused(lambda: data.make_manifest(csv(text)), 't.csv')
     for c in data.COLUMNS: yield 'a missing column', refused(lambda: data.read_manifest(csv(','.join(k for k in data.COLUMNS if k != c) + '\n')), 't.csv', c)
-    for label in ('1', '0', '', '?', 'nan', 'heatlhy', 'Unknown', '  ', '-', 'TRUE'): yield 'a label that says nothing', left_out(f'p0.jpg,{label}\n', "label" )
+    for label in ('1', '0', '', '?', 'nan', 'heatlhy', 'Unknown', '  ', '-', 'TRUE'): yield 'a label that says nothing', refused(lambda: data.make_manifest(csv(f'filename,label\n{good}p5.jpg,{label}\n')), '--labels FILE')
     for name in ('../t.csv', '/etc/passwd', 'a/../../x.jpg', 'C:/x.jpg', '..\\\\x.jpg'): yield 'a path that leads out', left_out(f'{name},healthy\n', 'outside')
-    for head in ('name,species,health', 'Leaf,Plant,Ill'): yield 'columns that nobody knows', refused(lambda: data.make_manifest(csv(f'{head}\np0.jpg,apple,healthy\n')), 't.csv', head.split(',')[1])
+    for head in ('what,where,when', 'Leaf,Plant,Ill'): yield 'columns that nobody knows', refused(lambda: data.make_manifest(csv(f'{head}\np0.jpg,apple,healthy\n')), 't.csv', head.split(',')[1])
     for name in ('../../away', '/tmp/away', '..', 'a\\b', 'a\0b'): yield 'a species that leads out', None if not {*data.species_name(name)} & {*'/\\\0'} and data.species_name(name) != '..' else data.species_name(name)
     os.mkfifo(work/'pipe')
     for name in (work/'pipe', '/dev/null'): yield 'a source that is none', refused(lambda: data.make_manifest(name), 'no such folder')

@@ -530,7 +530,7 @@ def test_an_unsafe_archive_from_a_publisher_is_one_line(tmp_path, server, publis
     'Tomato___Tomato_Yellow_Leaf_Curl_Virus': ('tomato', 'diseased', 'solanum')}.items()])
 def test_every_published_folder_of_plantvillage(name, species, label, genus_):
     assert name in sources.PLANTVILLAGE
-    found = parse_path(('Plant_leave_diseases_dataset_without_augmentation', name))
+    found = read_name(name)
     assert found[:2] == (species, label) and genus(found[0]) == genus_ and family(found[0]) != 'unknown'
 
 def test_all_folders_of_plantvillage_are_above(): assert len(sources.PLANTVILLAGE) == len(set(sources.PLANTVILLAGE)) == 38

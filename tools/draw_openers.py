@@ -74,7 +74,7 @@ def own_leaves():
     said = (('healthy', '#fff', GREEN), ('diseased', '#fff', RED), ('you say it', '#fff', AMBER))
     rows = [box(22, 16 + 51*i, 190, 42, name, size=17, weight=400) + arrow(222, 37 + 51*i, 286, 37 + 51*i)
             + box(296, 16 + 51*i, 170, 42, word, fill=fill, stroke=colour, size=17) for i, (name, (word, fill, colour)) in enumerate(zip(names, said))]
-    return card(*rows, arrow(476, 88, 530, 88), picture(546, 32, 96, leaf(disease='healthy')), picture(654, 32, 96, leaf(severity=.4)), text(648, 156, 'and only then is anything learned', 15))
+    return card(*rows, arrow(476, 88, 530, 88), picture(546, 32, 96, leaf(disease='healthy')), picture(654, 32, 96, leaf(severity=.4)), text(648, 156, 'then, training', 16))
 
 def baseline():
     return card(picture(26, 32, 112, leaf()), arrow(150, 88, 186, 88), box(194, 40, 150, 96, 'body', 'frozen', fill='#dfe7f2', stroke='#50709c'), arrow(352, 88, 386, 88),
