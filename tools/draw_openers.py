@@ -153,8 +153,19 @@ def holds():
                 arrow(414, 128, 486, 84), text(432, 132, 'rename', 16, anchor='start'), box(496, 44, 216, 72, 'old or new', 'never half of either'), arrow(184, 58, 486, 70))
 
 
+def names():
+    words = (('No', 'not', GREY), ('visible', '', GREY), ('rust', 'disease', RED))
+    cut = [box(236 + 118*i, 56, 106, 64, word, *([says] if says else []), stroke=colour, size=17) for i, (word, says, colour) in enumerate(words)]
+    return card(box(18, 62, 168, 52, 'No_visibleRust/', size=16, weight=400), arrow(194, 88, 228, 88), *cut, arrow(594, 88, 626, 88), box(634, 62, 110, 52, 'healthy', size=18))
+
+def files():
+    tree = [box(18, 14 + 51*i, 230, 44, name, size=16, weight=400) for i, name in enumerate(('train/Apple leaf/', 'train/Apple rust leaf/', 'labels.csv'))]
+    rows = [box(330, 14 + 51*i, 170, 44, word, stroke=colour, size=17) for i, (word, colour) in enumerate((('healthy', GREEN), ('diseased', RED), ('what you say', AMBER)))]
+    return card(*tree, *(arrow(256, 36 + 51*i, 322, 36 + 51*i) for i in range(3)), *rows, arrow(510, 88, 560, 88), box(570, 56, 170, 64, 'a table of names', 'and no guess in silence', size=17))
+
+
 OPENERS = {'00_data': data, '00b_own_leaves': own_leaves, '01_baseline': baseline, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '04_evaluation': evaluation, '05_generalise': generalise,
-           '06_explain': explain, '07_predict': predict, '08_scale': scale, 'a1_toy': toy, 'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds}
+           '06_explain': explain, '07_predict': predict, '08_scale': scale, 'a1_toy': toy, 'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds, 'u00_names': names, 'u00_files': files}
 
 if __name__ == '__main__':
     for name in sys.argv[1:] or OPENERS:
