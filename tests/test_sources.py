@@ -874,11 +874,12 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, server, published):
 def toy_jpeg():
     "Toy leaves in the place of photographs: the published label, whatever the species."
     from plantnb.toy import toy_leaves
-    files = {label: [p for p in sorted((toy_leaves(n=24)).glob('t*/*/*/*.jpg')) if (p.parent.name == 'healthy') == (label == 'healthy')] for label in LABELS}
-    def leaf(name, label):
-        k = int(sha256(name.encode()).hexdigest(), 16)
+    files = {(side, label): [p for p in sorted((toy_leaves(n=24)/side).glob('*/*/*.jpg')) if (p.parent.name == 'healthy') == (label == 'healthy')]
+             for side in ('train', 'test') for label in LABELS}
+    def leaf(name, label): # other leaves for PlantVillage: one that is in train as well would leave test
+        k, some = int(sha256(name.encode()).hexdigest(), 16), files['train' if '___' in name else 'test', label]
         out = io.BytesIO()
-        Image.open(files[label][k % len(files[label])]).save(out, 'JPEG', quality=90, comment=name.encode())
+        Image.open(some[k % len(some)]).save(out, 'JPEG', quality=90, comment=name.encode())
         return out.getvalue()
     return leaf
 
