@@ -526,7 +526,7 @@ def odd_files(root, rng):
     outside = root.parent/'outside'
     (outside/'yew'/'rust').mkdir(parents=True)
     picture(rng).save(outside/'yew'/'rust'/'far.png')
-    picture(rng).save(outside/'one.png')
+    picture(rng).save(outside.with_name('one.png'))
     (at/'folder.jpg').mkdir()
     picture(rng).save(at/'folder.jpg'/'inside.png')
     (at/'empty.png').mkdir()
@@ -535,7 +535,7 @@ def odd_files(root, rng):
     (at/'nowhere.jpg').symlink_to('no/such/leaf.jpg')
     (at/'round').symlink_to(root, target_is_directory=True)
     (at/'up').symlink_to('..', target_is_directory=True)
-    (at/'to-outside.png').symlink_to(outside/'one.png')
+    (at/'to-outside.png').symlink_to(outside.with_name('one.png'))
     (root/'linked').symlink_to(outside, target_is_directory=True)
     (at/'device.jpg').symlink_to('/dev/zero')
     Path(os.fsdecode(os.fsencode(at) + b'/latin \xe4.png')).write_bytes(encoded(picture(rng), 'png'))
