@@ -28,7 +28,6 @@ from .core import *
 from .core import _gone
 from .names import *
 from .files import *
-from .files import _find_csv
 
 # %% ../nbs/00_data.ipynb #364ac857
 COLUMNS = ['filename', 'label', 'species', 'genus', 'disease', 'source', 'leaf', 'split', 'sha256']
