@@ -13,7 +13,7 @@ from copy import deepcopy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
+sys.path[:0] = [str(ROOT), str(ROOT/'experiments')]
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # a thread that waits leaves the core to others
 
 os.environ['CUDA_VISIBLE_DEVICES'] = '' # both sides of every ratio are the CPU's
@@ -22,7 +22,7 @@ from torch import nn
 from sklearn.metrics import roc_auc_score
 from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, DataBlock, IndexSplitter, Learner, OptimWrapper, ProgressCallback, TransformBlock,
                                create_head, defaults, noop, params, partial)
-from keep_results import commit
+from keep import commit
 from plantnb import data, loaders, nets, siamese
 from plantnb.baseline import fit_baseline, targets
 from plantnb.twin_resnet import fit_twin_resnet

@@ -7,8 +7,8 @@ import pandas as pd, torch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
 from plantnb.nets import make_body, pooled
 
 BATCH, SIZE, BATCHES = 64, 256, 2

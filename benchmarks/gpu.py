@@ -11,7 +11,7 @@ import argparse, json, os, platform, sys, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
+sys.path[:0] = [str(ROOT), str(ROOT/'experiments')]
 
 import numpy as np, pandas as pd, torch
 from fastai.basics import Callback, defaults
@@ -121,7 +121,7 @@ def main():
     parser.add_argument('--pairs', type=int, help="an epoch of the article's CNN")
     parser.add_argument('--out', type=Path, default=ROOT/'results/gpu.json')
     args = parser.parse_args()
-    from keep_results import commit
+    from keep import commit
     measured = commit()
     quiet_bars()
     shared = [tempfile.mkdtemp() if rank() == 0 else None]

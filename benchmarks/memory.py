@@ -93,9 +93,9 @@ def main():
     parser.add_argument('--jobs', nargs='+', choices=JOBS, default=JOBS)
     parser.add_argument('--out', type=Path, default=ROOT/'results')
     args = parser.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
+    sys.path[:0] = [str(ROOT), str(ROOT/'experiments')]
     from importlib.metadata import version
-    from keep_results import commit
+    from keep import commit
     started, (few, many) = time.time(), (args.images, args.images*args.times)
     with tempfile.TemporaryDirectory() as work: peaks = {n: measure(n, Path(work), args.jobs) for n in (few, many)}
     command = 'python benchmarks/memory.py' + (f' --images {few}' if few != 7000 else '') + (f' --times {args.times}' if args.times != 8 else '')

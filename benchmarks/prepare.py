@@ -118,8 +118,8 @@ def measure(path, scale, repeats=9):
 
 
 def main():
-    sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
-    from keep_results import commit
+    sys.path[:0] = [str(ROOT), str(ROOT/'experiments')]
+    from keep import commit
     rng = np.random.default_rng(0)
     lesions = places(rng)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1') # forked children of a process with threads would wait for them for ever
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
+sys.path[:0] = [str(ROOT), str(ROOT/'experiments')]
 
 import numpy as np, pandas as pd
 from PIL import Image
@@ -835,7 +835,7 @@ def versions():
     return {n: version(n) for n in ('torch', 'fastai', 'timm', 'pillow', 'safetensors', 'filelock', 'numpy', 'pandas', 'scikit-learn')} | dict(python=platform.python_version())
 
 def main():
-    from keep_results import commit
+    from keep import commit
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--kind', nargs='+', choices=KINDS)
     parser.add_argument('--quick', action='store_true', help='a sample of each kind')

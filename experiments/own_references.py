@@ -1,6 +1,6 @@
 """Chapter 07: what do a few leaves of a new species buy a baseline? Leave one PlantVillage species out, on embeddings; nothing is chosen on field/.
 
-    python tools/measure_own_references.py [--embeddings FILE.npz]      writes results/own_references.csv (rehearsal leaves, efficientnet_lite0)
+    python experiments/own_references.py [--embeddings FILE.npz]      writes results/own_references.csv (rehearsal leaves, efficientnet_lite0)
 
 FILE.npz holds z and files (plantvillage/...); without it embeddings are computed, in a few minutes.
 """

@@ -1,6 +1,6 @@
 """Chapter 06: do heat maps point at the lesions? On toy leaves, whose lesions are known; nothing here has seen a photograph.
 
-    python tools/measure_explain.py RUN [--leaves 60] [--slow 24]      writes results/explain.csv; about 6 minutes of one core after training
+    python experiments/explain.py RUN [--leaves 60] [--slow 24]      writes results/explain.csv; about 6 minutes of one core after training
 
 RUN is a folder for the trained models' embeddings; a second call finds them there. The models are trained on the toy leaves of the six
 training species, as `plantnb_run --recipe best` does. The way to ask (`depths`) was chosen on the training species alone, in the field
@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
 from plantnb.baseline import embed_once, fit_baseline
 from plantnb.data import load_leaf, prepare
 from plantnb.explain import attribute, by_chance, difference, edges, near, points_at, share_inside, shuffled
@@ -107,7 +107,7 @@ def main():
     args = parser.parse_args()
     torch.manual_seed(0)
     trained, rows = models(args.run), []
-    said = dict(data='toy leaves, efficientnet_lite0', commit=commit(), command=f'python tools/measure_explain.py RUN --leaves {args.leaves} --slow {args.slow}')
+    said = dict(data='toy leaves, efficientnet_lite0', commit=commit(), command=f'python experiments/explain.py RUN --leaves {args.leaves} --slow {args.slow}')
     for role,species,world,seed in SETS:
         table, leaves, masks, well = drawn(args.run/f'{role} {world}', species, world, seed, args.leaves)
         ways = ask_all(*trained, well, args.slow)

@@ -1,7 +1,7 @@
 """Chapters 04 and 05: twins and baselines with the same references, the same information and the same queries, leaf by leaf, on PlantVillage
 species that were left out; field/ is not used.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_like_for_like.py RUN      about 15 minutes on 2 cores
+    PLANTNB_LEAVES=../shared/leaves python experiments/like_for_like.py RUN      about 15 minutes on 2 cores
 
 writes results/like_for_like.csv (a row a way, view and species) and results/like_for_like_paired.csv (who wins, by how much, and is it more than
 chance). RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves: its manifest, its embeddings, and the models that it keeps of
@@ -21,9 +21,9 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
-from measure_metric_heads import by_product
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
+from metric_heads import by_product
 from plantnb.baseline import cell_weights, embed_once, targets
 from plantnb.data import LABELS, read_manifest
 from plantnb.evaluation import adapt, calibrate, draw_shots, fit_rule, leaf_names, one_a_leaf, species_auroc

@@ -1,6 +1,6 @@
 """Chapter 04: how many references, which aggregate, how many shots? Leave one PlantVillage species out, on embeddings only; nothing is chosen on field/.
-`python tools/measure_references.py [--embeddings FILE.npz]` writes results/references.csv and results/shots.csv (rehearsal leaves, efficientnet_lite0).
-FILE.npz holds z and files (plantvillage/...), as for measure_splits.py; without it embeddings are computed."""
+`python experiments/references.py [--embeddings FILE.npz]` writes results/references.csv and results/shots.csv (rehearsal leaves, efficientnet_lite0).
+FILE.npz holds z and files (plantvillage/...), as for splits.py; without it embeddings are computed."""
 import argparse, sys
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F

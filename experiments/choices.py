@@ -1,7 +1,7 @@
 """Chapters 01 and 03: balanced draws, how long to train, and Adam's step, chosen with one PlantVillage species left out at a time,
 as photographed and on grounds that no training leaf lies on (chapter 05); nothing is chosen on field/.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_choices.py RUN      writes results/choices.csv; about 15 minutes on 2 cores
+    PLANTNB_LEAVES=../shared/leaves python experiments/choices.py RUN      writes results/choices.csv; about 15 minutes on 2 cores
 
 RUN is the folder of a `plantnb_run` on the rehearsal leaves: its manifest and its stored embeddings are used.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from sklearn.metrics import roc_auc_score
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
 from plantnb.baseline import cell_weights, embed_once, targets
 from plantnb.data import read_manifest
 from plantnb.evaluation import draw_references

@@ -1,4 +1,4 @@
-"""What the splits of chapter 00 rest on, measured on real leaves: `python tools/measure_splits.py [LEAVES] [--embeddings FILE.npz] [--corn FILE.tsv [--only-corn]]`.
+"""What the splits of chapter 00 rest on, measured on real leaves: `python experiments/splits.py [LEAVES] [--embeddings FILE.npz] [--corn FILE.tsv [--only-corn]]`.
 
 Writes results/shot_gap.csv, leaf_recall.csv, split_gap.csv and splits.json. LEAVES holds `plantvillage/`; without it the
 variable PLANTNB_LEAVES says where. Embeddings are computed with the packaged backbone, or read from a file with z and files.
@@ -112,7 +112,7 @@ def split_gap(m, z, root):
 def commit():
     "The commit measured, and whether the code differs from it."
     def git(*args): return subprocess.run(['git', *args], capture_output=True, text=True, cwd=ROOT).stdout.strip()
-    changed = git('status', '--porcelain', '--', 'plantnb', 'tools/measure_splits.py')
+    changed = git('status', '--porcelain', '--', 'plantnb', 'experiments/splits.py')
     return git('rev-parse', '--short', 'HEAD') + (' and uncommitted changes' if changed else '')
 
 def main():
@@ -149,7 +149,7 @@ def main():
     rows = [leaf_recall(m, z, root, NAMED)] + corn
     pd.concat(rows).round(4).to_csv(out/'leaf_recall.csv', index=False)
     split_gap(m, z, root).round(4).to_csv(out/'split_gap.csv', index=False)
-    facts = dict(command='python tools/measure_splits.py', data=f'rehearsal leaves, plantvillage/: {len(m)} photographs', backbone='efficientnet_lite0, 256 px, pooled',
+    facts = dict(command='python experiments/splits.py', data=f'rehearsal leaves, plantvillage/: {len(m)} photographs', backbone='efficientnet_lite0, 256 px, pooled',
                  seeds=len(SEEDS), commit=commit(), machine=f'{os.cpu_count()} CPU cores, {platform.machine()}, Python {platform.python_version()}',
                  **{k:round(v, 4) for k, v in facts.items()})
     (out/'splits.json').write_text(json.dumps(facts, indent=1) + '\n')

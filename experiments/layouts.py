@@ -1,7 +1,7 @@
 """Are well-known sets read as their publishers mean them? Trees of their folders, names and numbers, filled with noise, and `plantnb_run --check`.
 
-    python tools/measure_layouts.py                              all of them in full: 390,000 small files, about 1.2 GB, half an hour
-    python tools/measure_layouts.py --share 20 --only PlantDoc   every 20th photograph of a class; only this one (writes nothing)
+    python experiments/layouts.py                              all of them in full: 390,000 small files, about 1.2 GB, half an hour
+    python experiments/layouts.py --share 20 --only PlantDoc   every 20th photograph of a class; only this one (writes nothing)
 
 The numbers are in tests/published.tsv. Writes results/layouts.csv: a row a set, with the command, what was published and what was read.
 """

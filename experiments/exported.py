@@ -1,6 +1,6 @@
 """Chapter 07: does the exported model say what torch says? Writes results/onnx.csv (rehearsal leaves).
 
-    python tools/measure_onnx.py FOLDER [--model FOLDER] [-n 500]
+    python experiments/exported.py FOLDER [--model FOLDER] [-n 500]
 
 FOLDER holds photographs, such as ../shared/leaves/field; --model is another checkpoint than the one in the box. Both sides compute in float32.
 """
@@ -29,6 +29,6 @@ if __name__ == '__main__':
     pixels = lambda part: np.stack([load_leaf(f) for f in part]).transpose(0, 3, 1, 2).astype(np.float32)/255
     theirs = np.concatenate([session.run(None, dict(pixels=pixels(files[i:i+32])))[0] for i in range(0, len(files), 32)])
     row = dict(leaves=len(files), largest_difference=f'{np.abs(ours - theirs).max():.2g}', megabytes=round(megabytes, 1), onnxruntime=onnxruntime.__version__,
-               command='python tools/measure_onnx.py ../shared/leaves/field', data='rehearsal leaves, field')
+               command='python experiments/exported.py ../shared/leaves/field', data='rehearsal leaves, field')
     pd.DataFrame([row]).to_csv(ROOT/'results/onnx.csv', index=False)
     print(pd.Series(row).to_string())

@@ -1,8 +1,8 @@
 """Chapters 05 and 07: what the leaves of a folder say together, and what it is worth to know how many of them are diseased, on PlantVillage species that
 were left out; only --field, which chooses nothing, looks at field/.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_folders.py RUN      writes results/folders.csv; about 3 minutes on 2 cores
-    python tools/measure_folders.py --field ../shared/leaves/field           asks the model in the box about species never seen: results/together.csv
+    PLANTNB_LEAVES=../shared/leaves python experiments/folders.py RUN      writes results/folders.csv; about 3 minutes on 2 cores
+    python experiments/folders.py --field ../shared/leaves/field           asks the model in the box about species never seen: results/together.csv
 
 RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, with the models that it keeps of every species left out. A folder holds some
 leaves of such a species, of which a given share is diseased; five are drawn of each kind. Rules and shapes come from the other species. Ways:
@@ -20,9 +20,9 @@ from pathlib import Path
 from sklearn.metrics import log_loss
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit, log
-from recipe import recipe_of
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit, log
+from shared import recipe_of
 from plantnb.baseline import targets
 from plantnb.data import make_manifest
 from plantnb.evaluation import evaluate, score_rows
@@ -98,7 +98,7 @@ def main():
     args = parser.parse_args()
     if args.field:
         metrics = ask_box(args.field)
-        log(metrics, 'python tools/measure_folders.py --field ../shared/leaves/field')
+        log(metrics, 'python experiments/folders.py --field ../shared/leaves/field')
         table = pd.DataFrame(by_species(metrics)).round(4).assign(data='rehearsal leaves, field', commit=commit())
         table.to_csv(ROOT/'results/together.csv', index=False)
         print(table[['protocol', 'species', 'leaves', *MEASURES]].to_string(index=False))

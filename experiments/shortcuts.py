@@ -1,7 +1,7 @@
 """Chapter 05: what is known without the leaf, and what changes with the ground, on PlantVillage species that were left out; field/ is not used.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_shortcuts.py RUN      writes results/shortcuts.csv; about 8 minutes on 2 cores
-    python tools/measure_shortcuts.py RUN --trainings [--seeds 0 1 2]          other ways to train, two species left out at a time, writes
+    PLANTNB_LEAVES=../shared/leaves python experiments/shortcuts.py RUN      writes results/shortcuts.csv; about 8 minutes on 2 cores
+    python experiments/shortcuts.py RUN --trainings [--seeds 0 1 2]          other ways to train, two species left out at a time, writes
                                                         results/grounds.csv; about 8 minutes a way and seed, and what is trained is kept in RUN
 
 RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves: its manifest, its rule, and the models that it keeps of
@@ -16,9 +16,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
-from recipe import Pictures, recipe_of, say
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
+from shared import Pictures, recipe_of, say
 from plantnb.baseline import cell_weights, targets
 from plantnb.data import load_leaf, read_manifest
 from plantnb.generalise import GROUNDS, End, Trunk, cut_out, erase_leaf, fit_head, fit_tuned, logits, swap_ground

@@ -1,4 +1,4 @@
-"What the tools that measure the recipe of chapter 05 share."
+"What the experiments that measure the recipe of chapter 05 share."
 import numpy as np, torch
 from functools import partial
 from types import SimpleNamespace

@@ -1,7 +1,7 @@
 """Chapter 05: do heads that learn distances serve a species that was left out, and how much species do they still know? One PlantVillage
 species left out at a time, as photographed and on grounds that no training leaf lies on; field/ is not used.
 
-    PLANTNB_LEAVES=../shared/leaves python tools/measure_metric_heads.py RUN      writes results/metric_heads.csv; about 15 minutes on 2 cores
+    PLANTNB_LEAVES=../shared/leaves python experiments/metric_heads.py RUN      writes results/metric_heads.csv; about 15 minutes on 2 cores
 
 RUN is the folder of a `plantnb_run` on the rehearsal leaves: its manifest and its stored embeddings are used. Where it was made by
 `plantnb_run --recipe best`, the heads are also trained on features of several depths, on paper and on other grounds.
@@ -14,8 +14,8 @@ from pathlib import Path
 from sklearn.decomposition import PCA
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
 from plantnb.baseline import auroc, balanced_accuracy_at_half, embed_once, targets
 from plantnb.data import read_manifest
 from plantnb.evaluation import fit_rule, is_twin

