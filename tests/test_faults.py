@@ -1,4 +1,4 @@
-"""Faults, bad input, interruption and hostile files: a sample of what benchmarks/soak.py does at length, and properties that hold for any input.
+"""Faults, bad input, interruption and hostile files: a sample of what tests/soak does at length, and properties that hold for any input.
 
 A sample of the soak's kinds: every case that cannot run on this machine (no disk can be mounted, not root) is skipped by name, and none may be lost.
 """
@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT/'benchmarks'))
+sys.path.insert(0, str(ROOT/'tests'))
 import soak
+from soak import pictures
 from plantnb import data, evaluation, loaders, predict
 from plantnb.data import LABELS, PlantnbError
 
@@ -42,7 +43,7 @@ def test_long_sample(work, kind, n): nothing_lost(soak.tried(kind, n, 1, work))
 
 # --- properties: the manifest
 
-ODD = soak.NAMES[:22] # names that have broken something
+ODD = pictures.NAMES[:22] # names that have broken something
 names = st.sampled_from(ODD) | st.text(st.characters(blacklist_categories=('Cs',), blacklist_characters='/\0'), min_size=1, max_size=30).filter(lambda n: n not in ('.', '..') and len(n.encode()) < 90)
 
 @calmly
@@ -51,8 +52,8 @@ def test_every_file_is_in_the_manifest_or_in_the_list(tmp_path_factory, files):
     root = tmp_path_factory.mktemp('tree')
     at = root/'oak'/'rust'
     at.mkdir(parents=True)
-    for i, (name, suffix, whole) in enumerate(files): (at/f'{name}{suffix}').write_bytes(soak.encoded(soak.picture(np.random.default_rng(i), (20, 18)), 'png') if whole else b'leaf')
-    (at/'one more.png').write_bytes(soak.encoded(soak.picture(np.random.default_rng(99), (20, 18)), 'png'))
+    for i, (name, suffix, whole) in enumerate(files): (at/f'{name}{suffix}').write_bytes(pictures.encoded(pictures.picture(np.random.default_rng(i), (20, 18)), 'png') if whole else b'leaf')
+    (at/'one more.png').write_bytes(pictures.encoded(pictures.picture(np.random.default_rng(99), (20, 18)), 'png'))
     m, skipped = data.make_manifest(root)
     wanted = {f'oak/rust/{name}{suffix}' for name, suffix, _ in files} | {'oak/rust/one more.png'}
     assert set(m.filename) | set(skipped.filename) == wanted and not set(m.filename) & set(skipped.filename)
