@@ -182,9 +182,9 @@ def folder_summary(
     folders:list, # folders that were asked for, or one of them
 )->pd.DataFrame: # folder; healthy, diseased, unsure, no_leaf, failed: counts; share diseased of those with a verdict, low, high: its 95 % interval
     "A row a folder, over all the photographs below it; what got no verdict is counted, and has no part in the share."
-    rows, photographs = [], answers[[not os.path.isdir(f) for f in answers.filename]]
+    rows, photographs = [], answers[np.array([not os.path.isdir(f) for f in answers.filename], bool)] # a list of none would choose columns
     for folder in map(Path, listify(folders)):
-        inside = photographs[[_below(f, folder) is not None for f in photographs.filename]]
+        inside = photographs[np.array([_below(f, folder) is not None for f in photographs.filename], bool)]
         n = {what.replace(' ', '_'): int((inside.decision == what).sum()) for what in (*LABELS, 'unsure', 'no leaf')}
         known = n['healthy'] + n['diseased']
         low, high = share_interval(n['diseased'], known)
@@ -214,7 +214,7 @@ def tree_metrics(
     "How right the answers below a labelled folder are."
     from sklearn.metrics import roc_auc_score
     ok = answers[answers.score.notna()]
-    ok = ok[[_below(f, folder) is not None for f in ok.filename]]
+    ok = ok[np.array([_below(f, folder) is not None for f in ok.filename], bool)]
     truth = tree_labels(ok.filename, folder, labels) if len(ok) else None
     if truth is None: return None
     t = truth.assign(score=ok.score.values, decision=ok.decision.values)[(truth.label != '').values]

@@ -95,6 +95,8 @@ def test_summary_counts(predictor, field):
     assert whole.healthy + whole.diseased == 8 and whole.failed == 0 and everything.failed == 1
     assert t.loc[str(field/'my leaves, ünï/healthy'), ['healthy', 'diseased']].sum() < 8
     assert whole.low <= whole.share <= whole.high and t.loc[str(field/'empty'), ['share', 'low', 'high']].isna().all()
+    nothing = predictor.predict(field/'empty')
+    assert folder_summary(nothing, field/'empty').share.isna().all() and tree_metrics(nothing, field/'empty') is None
 
 
 def test_wilson():
