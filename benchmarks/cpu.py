@@ -23,11 +23,17 @@ from sklearn.metrics import roc_auc_score
 from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, DataBlock, IndexSplitter, Learner, OptimWrapper, ProgressCallback, TransformBlock,
                                create_head, defaults, noop, params, partial)
 from keep import commit
-from plantnb import data, loaders, nets, siamese
-from plantnb.baseline import fit_baseline, targets
+from plantnb import data, nets, siamese
+from plantnb.baseline import fit_baseline
+from plantnb.data import targets
+from plantnb.embeddings import LeafFiles, embed, images_at_once
+from plantnb.nets import Baseline, EveryPair, Twin, article_cnn, exact_math, fast_math, make_body, make_combine, pooled
+from plantnb.siamese import LeafPair, draw_pairs, embedding_fetch, pair_dls, photo_fetch
+from plantnb.sources import rehearsal_leaves
+from plantnb.splits import split_manifest
+from plantnb.training import leaf_dls
 from plantnb.twin_resnet import fit_twin_resnet
-from plantnb.nets import Baseline, Twin, article_cnn, embed, evidence, exact_math, fast_math, make_body, make_combine, pooled, LeafFiles, EveryPair
-from plantnb.loaders import LeafPair, draw_pairs, embedding_fetch, leaf_dls, pair_dls, photo_fetch
+from plantnb.verdict import evidence
 
 
 N, EPOCHS, SEED = 6252, 10, 0
@@ -43,13 +49,13 @@ defaults.callbacks = [c for c in defaults.callbacks if c is not ProgressCallback
 
 def leaves():
     "Manifest with splits, its folder, and what the leaves are called."
-    root = data.rehearsal_leaves()
+    root = rehearsal_leaves()
     if root: root, name = Path(root)/'plantvillage', 'rehearsal leaves'
     else:
         from plantnb.toy import toy_leaves
         root, name = toy_leaves()/'train', 'toy leaves'
     m = data.drop_duplicates(data.make_manifest(root, decode=False)[0])[0]
-    return data.split_manifest(m, root, SEED), root, name
+    return split_manifest(m, root, SEED), root, name
 
 
 def sample(m, **sizes):
@@ -107,7 +113,7 @@ class Bench:
         with quiet(): self.m, self.root, self.leaves = leaves()
         self.fast, self.slow = make_body(), make_body()
         self.pooled, self.plain = pooled(self.fast), plain(self.slow)
-        self.seconds, self.at_once = {}, nets.images_at_once(torch.device('cpu'))
+        self.seconds, self.at_once = {}, images_at_once(torch.device('cpu'))
     def files(self, m): return [self.root/f for f in m.filename]
     def pixels(self, n):
         m = sample(self.m, train=n)
@@ -127,7 +133,7 @@ class Bench:
 
 def pass_vs_bare_forward(b):
     "Decoding and the whole of `embed` beside the bare forward loop on random tensors."
-    m, bs, found = sample(b.m, train=128), nets.images_at_once(torch.device('cpu')), {}
+    m, bs, found = sample(b.m, train=128), images_at_once(torch.device('cpu')), {}
     x = torch.rand(bs, 3, 256, 256).contiguous(memory_format=torch.channels_last)
     @torch.inference_mode()
     def bare():
@@ -191,7 +197,7 @@ def article_twin(b, m, z, epochs, judged):
     torch.manual_seed(SEED)
     twin = Twin(nn.Sequential(b.plain, nn.Linear(b.slow.n_features, 32)), nn.Bilinear(32, 32, 1))
     dls = pair_dls(m, photo_fetch(m, b.root), n=int((m.split == 'train').sum()), seed=SEED)
-    learn = learner(dls, twin, lambda logit, labels: nn.functional.binary_cross_entropy_with_logits(logit.flatten(), loaders.same_label(labels)), cbs=[clock := Clock()])
+    learn = learner(dls, twin, lambda logit, labels: nn.functional.binary_cross_entropy_with_logits(logit.flatten(), siamese.same_label(labels)), cbs=[clock := Clock()])
     with quiet(): learn.fit(epochs)
     torch.manual_seed(SEED)
     same = Twin(nn.Linear(b.slow.n_features, 32), nn.Bilinear(32, 32, 1)) # the same pairs and start, from the store

@@ -18,11 +18,12 @@ from fastai.basics import Callback, defaults
 from torch.utils.flop_counter import FlopCounterMode
 from plantnb import nets
 from plantnb.baseline import fit_baseline
-from plantnb.cli import quiet_bars
 from plantnb.data import prepare, read_manifest
-from plantnb.nets import default_device, embed, fast_math, images_at_once, make_body, pooled, wait
+from plantnb.embeddings import embed, images_at_once
+from plantnb.nets import default_device, fast_math, make_body, pooled, wait
 from plantnb.scale import in_parts, rank, together, world
 from plantnb.siamese import fit_twin_cnn, pairs_an_epoch
+from plantnb.training import quiet_bars
 from plantnb.twin_resnet import fit_twin_resnet
 
 

@@ -60,8 +60,8 @@ def child(job, folder, work):
     if job == 'run':
         from plantnb import cli
         random_body()
-        tell = cli._tell
-        cli._tell = lambda start, text: (steps.append((text[:60], round(peak_mb()))), tell(start, text))
+        tell = cli.tell_since
+        cli.tell_since = lambda start, text: (steps.append((text[:60], round(peak_mb()))), tell(start, text))
         if code := cli.plantnb_run(train=folder/'train', test=folder/'test', out=work/'run', backbone=BODY, epochs=1, pairs=500): sys.exit(code)
     if job == 'predict':
         from plantnb import cli

@@ -54,7 +54,7 @@ def draw(rng, lesions):
 
 def prepared(path, scale):
     "(256, 256, 3): the middle of the photograph decoded at 1/`scale`, made square as `prepare` makes it."
-    from plantnb.data import square
+    from plantnb.photos import square
     with Image.open(path) as im:
         if scale > 1: im.draft(None, (WIDE//scale, HIGH//scale))
         assert im.size == (WIDE//scale, HIGH//scale), im.size
@@ -95,7 +95,8 @@ def peak_mb():
 
 def child(path, scale, repeats):
     "In a process of its own: milliseconds a photograph and peak memory of opening, decoding at `scale` (0: what `prepare` does), writing."
-    from plantnb.data import _write_leaf, square
+    from plantnb.copies import _write_leaf
+    from plantnb.photos import square
     target, times = Path(path).with_name(f'out{scale}.jpg'), []
     def plain():
         with Image.open(path) as im: square(im.convert('RGB')).save(target, 'JPEG', quality=95, subsampling=0)

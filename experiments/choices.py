@@ -14,12 +14,12 @@ from sklearn.metrics import roc_auc_score
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
-from plantnb.baseline import cell_weights, embed_once, targets
-from plantnb.data import read_manifest
-from plantnb.evaluation import draw_references
-from plantnb.generalise import embed_composites
-from plantnb.loaders import draw_pairs
+from plantnb.data import cell_weights, read_manifest, targets
+from plantnb.embeddings import embed_once
+from plantnb.grounds import embed_composites
 from plantnb.nets import make_body, make_combine
+from plantnb.siamese import draw_pairs
+from plantnb.verdict import draw_references
 
 KEEP = 1, 2, 3, 4, 5, 10, 20, 40  # epochs after which the left-out species is scored
 

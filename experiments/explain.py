@@ -16,11 +16,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
-from plantnb.baseline import embed_once, fit_baseline
-from plantnb.data import load_leaf, prepare
+from plantnb.baseline import fit_baseline
+from plantnb.best import learner, some_of_each, trunk_views
+from plantnb.data import prepare
+from plantnb.distance import fit_metric_head
+from plantnb.embeddings import embed_once
 from plantnb.explain import attribute, by_chance, difference, edges, near, points_at, share_inside, shuffled
-from plantnb.generalise import End, fit_metric_head, learner, some_of_each, trunk_views, with_head
-from plantnb.nets import Best, Twin, default_device, make_body
+from plantnb.finetune import End
+from plantnb.nets import Best, Twin, default_device, make_body, with_head
+from plantnb.photos import load_leaf
 from plantnb.toy import TRAIN_SPECIES, UNSEEN_SPECIES, draw_leaves, leaf_masks, toy_leaves
 from torch import nn
 

@@ -11,9 +11,11 @@ import numpy as np, pandas as pd
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 import onnxruntime
-from plantnb.data import load_leaf
+from plantnb.export import export_onnx
+from plantnb.files import photographs
 from plantnb.nets import exact_math
-from plantnb.predict import export_onnx, load, photographs
+from plantnb.photos import load_leaf
+from plantnb.predict import load
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -23,12 +23,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit, log
 from shared import recipe_of
-from plantnb.baseline import targets
-from plantnb.data import make_manifest
+from plantnb.best import judged_left_out
+from plantnb.data import make_manifest, targets
 from plantnb.evaluation import evaluate, score_rows
-from plantnb.generalise import judged_left_out, rule_left_out, rule_unlabelled, transductive
-from plantnb.nets import evidence, probability, unlabelled
+from plantnb.generalise import rule_left_out, rule_unlabelled, transductive
 from plantnb.predict import load, shift_prior
+from plantnb.verdict import evidence, probability, unlabelled
 
 MEASURES, PARTS = ('auroc', 'balanced_accuracy', 'ece', 'regret'), (('value', ''), ('low', '_low'), ('high', '_high'))
 SIZES, SHARES, DRAWS = (10, 30, 100, 300), (0, .05, .1, .3, .5, .7, .9, 1), 5

@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from shared import Pictures
 from sklearn.metrics import roc_auc_score
-from plantnb.data import load_leaf, read_manifest
-from plantnb.generalise import GROUNDS, erase_leaf
-from plantnb.nets import embed_dataset
+from plantnb.data import read_manifest
+from plantnb.embeddings import embed_dataset
+from plantnb.cutout import erase_leaf
+from plantnb.grounds import GROUNDS
+from plantnb.photos import load_leaf
 from plantnb.predict import load
 
 

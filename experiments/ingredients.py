@@ -25,12 +25,18 @@ sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from shared import recipe_of, say
 from plantnb import toy
-from plantnb.baseline import embed_once, stored, targets
-from plantnb.data import load_leaf, prepare, read_manifest, rehearsal_leaves, sha256_of
-from plantnb.evaluation import draw_shots, leaf_names
-from plantnb.generalise import (GROUNDS, Composites, End, LeafPool, Trunk, embed_composites, fit_head, judged_left_out, learner, leave_one_out, logits, loso_table,
-                                some_of_each, trunk_views)
-from plantnb.nets import CORES, StagePool, default_device, embed_dataset, evidence, make_body
+from plantnb.best import judged_left_out, learner, some_of_each, trunk_views
+from plantnb.core import sha256_of
+from plantnb.data import prepare, read_manifest, targets
+from plantnb.embeddings import CORES, embed_dataset, embed_once, stored
+from plantnb.evaluation import draw_shots
+from plantnb.finetune import End, Trunk
+from plantnb.generalise import fit_head, leave_one_out, logits, loso_table
+from plantnb.grounds import GROUNDS, Composites, LeafPool, embed_composites
+from plantnb.nets import StagePool, default_device, make_body
+from plantnb.photos import load_leaf
+from plantnb.sources import rehearsal_leaves
+from plantnb.verdict import evidence, leaf_names
 
 EACH = 100 # leaves of a cell
 JUDGED = 'as photographed', 'judge'
@@ -159,7 +165,7 @@ class Bench:
         views, _, sizes, features = self.raw('efficientnet_lite0')
         def compute(rows):
             drawn = Composites(self.files, self.lab, 'train', LeafPool(self.files, self.lab, seed=self.seed), self.seed)
-            with patch('plantnb.generalise.relight', lambda rng, picture: picture): return embed_dataset(features, torch.utils.data.Subset(drawn, rows), workers=CORES)
+            with patch('plantnb.grounds.relight', lambda rng, picture: picture): return embed_dataset(features, torch.utils.data.Subset(drawn, rows), workers=CORES)
         raw = stored(self.store/f'unlit-{self.seed}{features.tag}.safetensors', [sha256_of(f) for f in self.files], compute)
         yield 'the features, grounds in the light of the paper', self.heads({**views, 'train': prepared(raw, sizes, ALL, True, True)})
     def bodies(self):

@@ -24,13 +24,18 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from metric_heads import by_product
-from plantnb.baseline import cell_weights, embed_once, targets
-from plantnb.data import LABELS, read_manifest
-from plantnb.evaluation import adapt, calibrate, draw_shots, fit_rule, leaf_names, one_a_leaf, species_auroc
-from plantnb.generalise import embed_composites, fit_metric_head, judged_left_out, learner, rule_for_shots, rule_left_out, sign_test, some_of_each, trunk_views
-from plantnb.loaders import draw_pairs
-from plantnb.nets import Baseline, EveryPair, Twin, evidence, make_body, make_combine, probability
-from plantnb.siamese import twin_loss
+from plantnb.best import judged_left_out, learner, some_of_each, trunk_views
+from plantnb.core import LABELS
+from plantnb.data import cell_weights, read_manifest, targets
+from plantnb.distance import fit_metric_head
+from plantnb.embeddings import embed_once
+from plantnb.evaluation import adapt, draw_shots
+from plantnb.generalise import rule_for_shots, rule_left_out, sign_test
+from plantnb.grounds import embed_composites
+from plantnb.metrics import species_auroc
+from plantnb.nets import Baseline, EveryPair, Twin, make_body, make_combine
+from plantnb.siamese import draw_pairs, twin_loss
+from plantnb.verdict import calibrate, evidence, fit_rule, leaf_names, one_a_leaf, probability
 
 SEEDS, DRAWS, K = 5, 100, 5
 CONTENDERS = 'twin', 'metric head', 'recipe'

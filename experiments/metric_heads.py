@@ -16,12 +16,15 @@ from sklearn.decomposition import PCA
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
-from plantnb.baseline import auroc, balanced_accuracy_at_half, embed_once, targets
-from plantnb.data import read_manifest
-from plantnb.evaluation import fit_rule, is_twin
-from plantnb.generalise import cell_pairs, embed_composites, fit_head, fit_metric_head, label_pairs, leave_one_out, sign_test, species_known
-from plantnb.nets import Baseline, StagePool, evidence, make_body, probability
+from plantnb.data import read_manifest, targets
+from plantnb.distance import cell_pairs, fit_metric_head, label_pairs, species_known
+from plantnb.embeddings import embed_once
+from plantnb.generalise import fit_head, leave_one_out, sign_test
+from plantnb.grounds import embed_composites
+from plantnb.nets import Baseline, StagePool, make_body
+from plantnb.training import auroc, balanced_accuracy_at_half
 from plantnb.twin_resnet import fit_twin_resnet
+from plantnb.verdict import evidence, fit_rule, is_twin, probability
 
 SEEDS, PAIRS = 3, {'cells': cell_pairs, 'labels': label_pairs}
 METRIC = [('contrastive', 'cells'), ('contrastive', 'labels'), ('triplet', 'cells'), ('supcon', 'cells'), ('supcon', 'labels')] # triplets of labels: 20 times the work

@@ -13,9 +13,11 @@ sys.path.insert(0, str(ROOT))
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import nn
-from plantnb.data import make_manifest, rehearsal_leaves
-from plantnb.nets import embed, make_body, pooled
+from plantnb.data import make_manifest
+from plantnb.embeddings import embed
+from plantnb.nets import make_body, pooled
 from plantnb.predict import Predictor, few_leaves_head
+from plantnb.sources import rehearsal_leaves
 
 
 class Linear(nn.Module):

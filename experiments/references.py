@@ -8,9 +8,14 @@ import numpy as np, pandas as pd, torch, torch.nn.functional as F
 ROOT = Path(__file__).resolve().parent.parent; sys.path.insert(0, str(ROOT))
 from sklearn.linear_model import LogisticRegression
 from torch import nn
-from plantnb.data import rehearsal_leaves, make_manifest, split_manifest
-from plantnb.evaluation import draw_references, evaluate, fit_rule, k_shot, species_auroc, zero_shot
-from plantnb.nets import AGGREGATES, Twin, embed, evidence, make_body, make_combine, pooled
+from plantnb.data import make_manifest
+from plantnb.embeddings import embed
+from plantnb.evaluation import evaluate, k_shot, zero_shot
+from plantnb.metrics import species_auroc
+from plantnb.nets import Twin, make_body, make_combine, pooled
+from plantnb.sources import rehearsal_leaves
+from plantnb.splits import split_manifest
+from plantnb.verdict import AGGREGATES, draw_references, evidence, fit_rule
 
 class Linear(nn.Module):
     "A head of logistic regression, on standardised embeddings"

@@ -2,9 +2,10 @@
 import numpy as np, torch
 from functools import partial
 from types import SimpleNamespace
+from plantnb.best import learner, some_of_each, trunk_views
 from plantnb.data import read_manifest
-from plantnb.generalise import learner, some_of_each, trunk_views
-from plantnb.nets import CORES, default_device, make_body
+from plantnb.embeddings import CORES
+from plantnb.nets import default_device, make_body
 
 say = partial(print, flush=True)
 

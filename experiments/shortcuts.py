@@ -19,10 +19,16 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from shared import Pictures, recipe_of, say
-from plantnb.baseline import cell_weights, targets
-from plantnb.data import load_leaf, read_manifest
-from plantnb.generalise import GROUNDS, End, Trunk, cut_out, erase_leaf, fit_head, fit_tuned, logits, swap_ground
-from plantnb.nets import StagePool, embed_dataset, evidence, probability
+from plantnb.best import fit_tuned
+from plantnb.data import cell_weights, read_manifest, targets
+from plantnb.embeddings import embed_dataset
+from plantnb.finetune import End, Trunk
+from plantnb.generalise import fit_head, logits
+from plantnb.cutout import cut_out, erase_leaf
+from plantnb.grounds import GROUNDS, swap_ground
+from plantnb.nets import StagePool
+from plantnb.photos import load_leaf
+from plantnb.verdict import evidence, probability
 
 TRAININGS = {'the recipe': {}, 'styles mixed': dict(mix=.5), 'one answer on both grounds': dict(agree=.12), 'both': dict(mix=.5, agree=.12)} # for `fine_tune`
 PAIRS = [('cherry', 'corn'), ('potato', 'tomato'), ('grape', 'pepper')] # left out together, to spare time

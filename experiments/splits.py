@@ -11,7 +11,10 @@ import numpy as np, pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from plantnb.data import *
+from plantnb.data import drop_duplicates, make_manifest
+from plantnb.photos import open_leaf
+from plantnb.sources import rehearsal_leaves
+from plantnb.splits import cluster_leaves, find_leaves, parse_shot, split_manifest
 
 SEEDS = range(5)
 NAMED, CORN = 'tomato, by leaf number', 'corn, by shot number' # whose pairs are known
@@ -19,7 +22,8 @@ NAMED, CORN = 'tomato, by leaf number', 'corn, by shot number' # whose pairs are
 def embed_leaves(files):
     "(n, d) pooled embeddings of the packaged backbone."
     from fastprogress import progress_bar
-    from plantnb.nets import embed, make_body, pooled
+    from plantnb.embeddings import embed
+    from plantnb.nets import make_body, pooled
     return embed(pooled(make_body()), files, progress=progress_bar if sys.stdout.isatty() else None)
 
 def unit(z): return z/np.linalg.norm(z, axis=1, keepdims=True).clip(1e-6)

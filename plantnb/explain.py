@@ -6,15 +6,15 @@
 __all__ = ['HOWS', 'Answer', 'answer', 'gradcam', 'frosted', 'integrated', 'occlusion', 'contributions', 'depths', 'attribute',
            'overlay', 'difference', 'near', 'points_at', 'share_inside', 'by_chance', 'edges', 'shuffled']
 
-# %% ../nbs/06_explain.ipynb #872d22d2
+# %% ../nbs/06_explain.ipynb #5ebd5127
 import numpy as np, torch, torch.nn.functional as F
 from copy import deepcopy
 from pathlib import Path
 from PIL import Image
 from scipy import ndimage
-from torch import nn, Tensor
-
-from .data import *
+from torch import Tensor, nn
+from .core import *
+from .photos import *
 from .nets import *
 
 # %% ../nbs/06_explain.ipynb #272c823c

@@ -6,21 +6,21 @@
 __all__ = ['rank', 'world', 'together', 'SharedDL', 'deal', 'SharedTrainer', 'shared_training', 'embed_shared', 'in_parts',
            'train_shared', 'score_shared', 'train_many']
 
-# %% ../nbs/08_scale.ipynb #fac1745f
-import json, os, sys
+# %% ../nbs/08_scale.ipynb #f762e69e
+import os
 import numpy as np, pandas as pd, torch
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from fastcore.all import *
 from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
 from fastai.distributed import DistributedDL, DistributedTrainer
-
+from .core import *
 from .data import *
+from .verdict import *
 from .nets import *
-from .loaders import *
+from .embeddings import *
 from .baseline import *
 from .siamese import *
 from .twin_resnet import *

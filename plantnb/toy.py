@@ -8,14 +8,14 @@ __all__ = ['SPECIES', 'TRAIN_SPECIES', 'UNSEEN_SPECIES', 'DISEASES', 'FIELD', 'G
            'paint_mosaic', 'draw_leaf', 'sheet', 'leaf_masks', 'draw_leaves', 'ground_features', 'toy_leaves',
            'leaf_grid']
 
-# %% ../nbs/a1_toy.ipynb #75fffeb3
+# %% ../nbs/a1_toy.ipynb #9666322c
 import hashlib, os, tempfile, zlib
 import numpy as np, pandas as pd
-from fastcore.basics import listify
 from functools import lru_cache
 from pathlib import Path
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from types import SimpleNamespace
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from fastcore.basics import listify
 
 # %% ../nbs/a1_toy.ipynb #15d54d89
 SIZE, SUPER, FINE = 256, 4, 2     # pixels of a side; outlines are drawn 4 times larger and veins twice, then reduced

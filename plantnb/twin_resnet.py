@@ -5,16 +5,12 @@
 # %% auto #0
 __all__ = ['fit_twin_resnet']
 
-# %% ../nbs/03_twin_resnet.ipynb #8f7a5436
+# %% ../nbs/03_twin_resnet.ipynb #7cda652b
 import numpy as np, pandas as pd
 from pathlib import Path
-from fastcore.all import *
 from fastai.basics import *
-
 from .data import *
 from .nets import *
-from .loaders import *
-from .baseline import *
 from .siamese import *
 
 # %% ../nbs/03_twin_resnet.ipynb #358ef8db

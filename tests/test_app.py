@@ -1,8 +1,9 @@
 "The page of `plantnb_predict --app`, in a real browser: a toy leaf is dropped on it, its verdict is read and its map looked at; it asks no other host for anything and hands out no file but its own."
 import importlib.util, socket, urllib.error, urllib.request
 import pytest
-from plantnb.data import PlantnbError
-from plantnb.predict import load, serve_app
+from plantnb.app import serve_app
+from plantnb.core import PlantnbError
+from plantnb.predict import load
 from plantnb.toy import toy_leaves
 
 needs_gradio = pytest.mark.skipif(importlib.util.find_spec('gradio') is None, reason="gradio is not installed: pip install 'plantnb[all]'")
@@ -93,6 +94,6 @@ def test_loopback_only_and_a_port_that_is_taken(page, predictor):
 
 
 def test_without_gradio_there_is_one_line(predictor, monkeypatch):
-    from plantnb import predict
-    monkeypatch.setattr(predict, 'find_spec', lambda name: None)
+    from plantnb import app
+    monkeypatch.setattr(app, 'find_spec', lambda name: None)
     with pytest.raises(PlantnbError, match='gradio is not installed'): serve_app(predictor)

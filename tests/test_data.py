@@ -5,8 +5,14 @@ from types import SimpleNamespace
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 
-from plantnb import data
-from plantnb.data import *
+from plantnb import copies, core, photos, repeats
+from plantnb.core import LABELS, PlantnbError
+from plantnb.data import COLUMNS, drop_duplicates, make_manifest, prepare
+from plantnb.folders import NamesUnsaid
+from plantnb.names import genus
+from plantnb.photos import load_leaf, open_leaf, square
+from plantnb.sources import rehearsal_leaves
+from plantnb.splits import chain_shots, cluster_leaves, find_leaves, parse_shot, split_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -240,26 +246,26 @@ def test_prepare_writes_the_articles_layout(tmp_path, sides):
     for f in m.filename: assert Image.open(tmp_path/'out'/f).size == (64, 64)
     train = pd.read_csv(tmp_path/'out'/'train_labels.csv')
     assert list(train.columns[:2]) == ['filename', 'label'] and len(train) == 60 and train.filename[0] == 'train/img0.jpg'
-    assert (m.sha256 == [data.sha256_of(tmp_path/'out'/f) for f in m.filename]).all()
+    assert (m.sha256 == [core.sha256_of(tmp_path/'out'/f) for f in m.filename]).all()
     again, skipped = make_manifest(tmp_path/'out'/'train_labels.csv')      # our own CSV is a source too
     assert again.label.tolist() == m.set_index('filename').label[again.filename].tolist() and not len(skipped)
 
 def test_prepare_is_done_once(tmp_path, sides, monkeypatch):
     first = prepare(*sides, tmp_path/'out', size=32)
     times = {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*')}
-    monkeypatch.setattr(data, '_write_leaf', lambda *a, **k: pytest.fail('written again'))
+    monkeypatch.setattr(copies, '_write_leaf', lambda *a, **k: pytest.fail('written again'))
     pd.testing.assert_frame_equal(prepare(*sides, tmp_path/'out', size=32), first)
     assert times == {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*')}
 
 def test_interrupted_then_finished(tmp_path, sides, monkeypatch):
     prepare(*sides, tmp_path/'whole', size=32)
-    write, written = data._write_leaf, []
+    write, written = copies._write_leaf, []
     def dies(job, size, how):
         if len(written) == 20: raise KeyboardInterrupt
         written.append(job[1].name); return write(job, size, how)
-    monkeypatch.setattr(data, '_write_leaf', dies)
+    monkeypatch.setattr(copies, '_write_leaf', dies)
     with pytest.raises(KeyboardInterrupt): prepare(*sides, tmp_path/'out', size=32, workers=1)
-    monkeypatch.setattr(data, '_write_leaf', write)
+    monkeypatch.setattr(copies, '_write_leaf', write)
     half = {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('img*.jpg')}
     assert 0 < len(half) < 72
     prepare(*sides, tmp_path/'out', size=32)
@@ -381,22 +387,22 @@ def test_processes_write_what_one_process_writes(large, tmp_path, monkeypatch):
     import torch # the process that asks has it, those that work do not
     prepare(*large, tmp_path/'one', workers=1)
     prepare(*large, tmp_path/'threads', workers=3)
-    monkeypatch.setattr(data, 'PROCESSES_FROM', 0)
+    monkeypatch.setattr(copies, 'PROCESSES_FROM', 0)
     prepare(*large, tmp_path/'processes', workers=2)
     assert written(tmp_path/'one') == written(tmp_path/'threads') == written(tmp_path/'processes')
-    assert data._map_processes(eval, ['[m for m in ("torch", "fastai", "matplotlib") if m in __import__("sys").modules]']*3, 2) == [[]]*3
+    assert core.map_processes(eval, ['[m for m in ("torch", "fastai", "matplotlib") if m in __import__("sys").modules]']*3, 2) == [[]]*3
 
 def test_a_notebook_or_script_without_a_guard_may_ask(large, tmp_path):
     "What asks is not run again in the processes."
     script = tmp_path/'script.py'
-    script.write_text(f'from plantnb import data\ndata.PROCESSES_FROM = 0\nprint("once")\nm = data.prepare({str(large[0])!r}, {str(large[1])!r}, {str(tmp_path/"out")!r}, workers=2)\nprint(len(m))')
+    script.write_text(f'from plantnb import copies, data\ncopies.PROCESSES_FROM = 0\nprint("once")\nm = data.prepare({str(large[0])!r}, {str(large[1])!r}, {str(tmp_path/"out")!r}, workers=2)\nprint(len(m))')
     ran = subprocess.run([sys.executable, script], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ['once', '27']
 
 def test_killed_while_preparing_and_started_again(large, tmp_path):
     whole, out = tmp_path/'whole', tmp_path/'out'
     prepare(*large, whole, workers=1)
-    code = f'from plantnb import data; data.PROCESSES_FROM = 0; data.prepare({str(large[0])!r}, {str(large[1])!r}, {str(out)!r}, workers=2)'
+    code = f'from plantnb import copies, data; copies.PROCESSES_FROM = 0; data.prepare({str(large[0])!r}, {str(large[1])!r}, {str(out)!r}, workers=2)'
     for n in (1, 5, 12):
         p = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, stderr=subprocess.DEVNULL)
         while p.poll() is None and len(list(out.glob('t*/img*.jpg'))) < n: time.sleep(.002)
@@ -412,7 +418,7 @@ def test_room_is_said_and_looked_at_before_preparing(sides, tmp_path, monkeypatc
     assert said == [next(s for s in said if s.startswith('72 photographs to prepare: needs about 2.8 MB on disk'))]
     said.clear(); prepare(*sides, tmp_path/'out', tell=said.append)
     assert said == []
-    monkeypatch.setattr(data.shutil, 'disk_usage', lambda p: SimpleNamespace(free=2_000_000))
+    monkeypatch.setattr(core.shutil, 'disk_usage', lambda p: SimpleNamespace(free=2_000_000))
     with pytest.raises(PlantnbError, match='72 photographs to prepare: needs about 2.8 MB on disk, 2.0 MB free; make room'): prepare(*sides, tmp_path/'full')
     assert not list((tmp_path/'full').glob('*/img*'))
 
@@ -469,14 +475,14 @@ importlib.util.find_spec = lambda name, *a: None if name == "pillow_heif" else f
 def test_heic_by_any_name_opens_whether_or_not_another_was_met(tmp_path, name):
     heif = pytest.importorskip('pillow_heif', reason='pillow-heif is not installed')
     heif.from_pillow(Image.open(picture(tmp_path/'a.png', size=(64, 48)))).save(tmp_path/'b', quality=95); (tmp_path/'b').rename(tmp_path/name)
-    assert run_fresh(f'from plantnb.data import *; print(open_leaf({str(tmp_path/name)!r}).size)') == ['(64, 48)']
-    error = run_fresh(HIDE_HEIF + f'from plantnb.data import *\ntry: open_leaf({str(tmp_path/name)!r})\nexcept PlantnbError as e: print(e)')
+    assert run_fresh(f'from plantnb.photos import open_leaf; print(open_leaf({str(tmp_path/name)!r}).size)') == ['(64, 48)']
+    error = run_fresh(HIDE_HEIF + f'from plantnb.core import PlantnbError\nfrom plantnb.photos import open_leaf\ntry: open_leaf({str(tmp_path/name)!r})\nexcept PlantnbError as e: print(e)')
     assert error == [f"{tmp_path/name}: is HEIC, whatever its name, which Pillow cannot read here: run: pip install 'plantnb[all]' (or save it as JPEG)"]
 
 def test_pillow_heif_is_imported_for_heic_alone(tmp_path):
     jpeg, text = picture(tmp_path/'called.jpg', size=(64, 48)).rename(tmp_path/'called.heic'), tmp_path/'text.heic'
     text.write_text('no photograph, whatever it is called')
-    code = f'from plantnb.data import *; import sys\nprint(open_leaf({str(jpeg)!r}).size)\ntry: open_leaf({str(text)!r})\nexcept PlantnbError as e: print(e)\nprint("pillow_heif" in sys.modules)'
+    code = f'from plantnb.core import PlantnbError; from plantnb.photos import open_leaf; import sys\nprint(open_leaf({str(jpeg)!r}).size)\ntry: open_leaf({str(text)!r})\nexcept PlantnbError as e: print(e)\nprint("pillow_heif" in sys.modules)'
     for before in ('', HIDE_HEIF): assert run_fresh(before + code) == ['(64, 48)', f'{text}: is not an image', 'False']
 
 @pytest.mark.parametrize('format', ['AVIF', 'WEBP', 'PNG', 'TIFF', 'GIF', 'BMP'])
@@ -496,8 +502,8 @@ def test_cut_short_whatever_the_brand(tmp_path, brand, monkeypatch):
     with pytest.raises(PlantnbError) as e: open_leaf(tmp_path/'leaf.jpg')
     kind = 'AVIF' if brand.startswith('avi') else 'HEIC'
     assert ('broken' in str(e.value) or 'pip install' in str(e.value)) and kind in str(e.value) and '\n' not in str(e.value)
-    monkeypatch.setattr(data, 'find_spec', lambda name: None); monkeypatch.setattr(data, '_learn_heic', lambda: False)
-    monkeypatch.setattr(data.features, 'check', lambda name: False)
+    monkeypatch.setattr(photos, 'find_spec', lambda name: None); monkeypatch.setattr(photos, '_learn_heic', lambda: False)
+    monkeypatch.setattr(photos.features, 'check', lambda name: False)
     with pytest.raises(PlantnbError, match=r"plantnb\[all\]" if kind == 'HEIC' else 'upgrade pillow'): open_leaf(tmp_path/'leaf.jpg')
 
 # --- colours
@@ -593,7 +599,7 @@ def test_damaged_profiles_never_cost_the_photograph(tmp_path):
 
 def test_threads_share_a_profile(tmp_path):
     for i in range(40): picture(tmp_path/f'{i}.png', i, size=(200, 200), icc_profile=rgb_profile(*WIDE['Adobe RGB']))
-    one, many = ([load_leaf(tmp_path/f'{i}.png').tobytes() for i in range(40)], data._map(lambda i: load_leaf(tmp_path/f'{i}.png').tobytes(), range(40), 8))
+    one, many = ([load_leaf(tmp_path/f'{i}.png').tobytes() for i in range(40)], core.map_threads(lambda i: load_leaf(tmp_path/f'{i}.png').tobytes(), range(40), 8))
     assert one == many
 
 def test_prepared_copies_keep_no_foreign_profile(tmp_path, sides):
@@ -724,6 +730,6 @@ def test_no_rehearsal_leaf_is_taken_for_another(rehearsal, tmp_path):
     rows, looks = [], []
     for side, folder, step in (('train', 'plantvillage', 12), ('test', 'field', 4)):
         for i, f in enumerate(some(folder, step)):
-            look, reason = data._write_leaf((f, tmp_path/f'{side}{i}.jpg'), 256, 'crop')
+            look, reason = copies._write_leaf((f, tmp_path/f'{side}{i}.jpg'), 256, 'crop')
             rows.append((side, f'{side}{i}.jpg')); looks.append(look); assert reason is None
-    assert data._twins(pd.DataFrame(rows, columns=['side', 'filename']), looks, tmp_path) == {}
+    assert repeats._twins(pd.DataFrame(rows, columns=['side', 'filename']), looks, tmp_path) == {}

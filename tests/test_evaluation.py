@@ -4,11 +4,15 @@ from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import nn
-from plantnb.data import PlantnbError
-from plantnb.evaluation import *
-from plantnb.evaluation import METRICS, REFERENCES, SAME_QUERIES, SCORES
+from plantnb.article import pair_metrics
+from plantnb.core import PlantnbError
+from plantnb.evaluation import METRICS, REFERENCES, SAME_QUERIES, SCORES, evaluate, k_shot, metrics_table, score_rows, species_table, zero_shot
 from plantnb.generalise import transductive
-from plantnb.nets import Twin, evidence, make_combine, probability
+from plantnb.metrics import species_auroc
+from plantnb.nets import Twin, make_combine
+from plantnb.plots import plot_reliability, plot_roc, plot_species
+from plantnb.report import write_report
+from plantnb.verdict import draw_references, evidence, fit_rule, probability
 
 NASTY = '<img src=x onerror="alert(1)">&.jpg'
 

@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'tests'))
 import soak
 from soak import pictures
-from plantnb import data, evaluation, loaders, predict
-from plantnb.data import LABELS, PlantnbError
+from plantnb import article, data, metrics, predict, siamese, splits, verdict
+from plantnb.core import LABELS, PlantnbError, write_csv
+from plantnb.files import IMAGE_SUFFIXES
 
 CANNOT = 'no disk could be mounted', 'not root: could not become'
 calmly = settings(deadline=None, derandomize=True, database=None, max_examples=40, suppress_health_check=list(HealthCheck))
@@ -57,8 +58,8 @@ def test_every_file_is_in_the_manifest_or_in_the_list(tmp_path_factory, files):
     m, skipped = data.make_manifest(root)
     wanted = {f'oak/rust/{name}{suffix}' for name, suffix, _ in files} | {'oak/rust/one more.png'}
     assert set(m.filename) | set(skipped.filename) == wanted and not set(m.filename) & set(skipped.filename)
-    assert set(m.filename) == {f'oak/rust/{name}{suffix}' for name, suffix, whole in files if whole and name[0] != '.' and suffix.lower() in data.IMAGE_SUFFIXES} | {'oak/rust/one more.png'}
-    data.write_csv(m, root/'m.csv')
+    assert set(m.filename) == {f'oak/rust/{name}{suffix}' for name, suffix, whole in files if whole and name[0] != '.' and suffix.lower() in IMAGE_SUFFIXES} | {'oak/rust/one more.png'}
+    write_csv(m, root/'m.csv')
     pd.testing.assert_frame_equal(data.read_manifest(root/'m.csv'), m, check_dtype=False)
 
 
@@ -78,15 +79,15 @@ def manifests(draw):
 @calmly
 @given(manifests(), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_splits(m, seed, shuffle):
-    a = data.split_manifest(m, '.', seed)
-    assert set(a.split) <= set(data.SHARES) and a.groupby('leaf').split.nunique().max() == 1
+    a = splits.split_manifest(m, '.', seed)
+    assert set(a.split) <= set(splits.SHARES) and a.groupby('leaf').split.nunique().max() == 1
     for _, cell in a.groupby(['species', 'label']):
-        if cell.leaf.nunique() >= 3: assert set(cell.split) == set(data.SHARES)
+        if cell.leaf.nunique() >= 3: assert set(cell.split) == set(splits.SHARES)
         sizes = cell.leaf.value_counts()
-        for part, share in data.SHARES.items(): assert abs((cell.split == part).sum() - share*len(cell)) <= 2*sizes.max() + 1
+        for part, share in splits.SHARES.items(): assert abs((cell.split == part).sum() - share*len(cell)) <= 2*sizes.max() + 1
     order = list(range(len(m)))
     shuffle.shuffle(order)
-    assert data.split_manifest(m.iloc[order], '.', seed).sort_index().split.tolist() == a.split.tolist()
+    assert splits.split_manifest(m.iloc[order], '.', seed).sort_index().split.tolist() == a.split.tolist()
 
 
 # --- properties: pairs
@@ -95,7 +96,7 @@ def test_splits(m, seed, shuffle):
 @given(manifests(), st.integers(1, 60), st.integers(0, 9))
 def test_pairs(m, n, seed):
     possible = set(m.label) == set(LABELS) and (m.groupby('label').leaf.nunique() >= 2).all()
-    try: pairs, same = loaders.draw_pairs(m, n, np.random.default_rng(seed))
+    try: pairs, same = siamese.draw_pairs(m, n, np.random.default_rng(seed))
     except PlantnbError as e:
         assert not possible or m.groupby('label').leaf.nunique().min() < 4, e # unlucky only where there are hardly any leaves
         return
@@ -103,7 +104,7 @@ def test_pairs(m, n, seed):
     assert ((label[pairs[:, 0]] == label[pairs[:, 1]]) == same).all()
     assert (leaf[pairs[:, 0]] != leaf[pairs[:, 1]]).all()
     assert abs(2*same.sum() - n) <= 2
-    again = loaders.draw_pairs(m, n, np.random.default_rng(seed))
+    again = siamese.draw_pairs(m, n, np.random.default_rng(seed))
     assert (again[0] == pairs).all() and (again[1] == same).all()
 
 
@@ -117,16 +118,16 @@ def test_ranked_metrics_are_scikit_learns(rows):
     y, score, w = (np.array(c) for c in zip(*rows))
     y, score = y.astype(int), score/12
     assume(all((w[y == k] > 0).any() for k in (0, 1)))
-    auroc, ece, reachable = evaluation.ranked_metrics(y, score, np.stack([np.ones(len(y)), w]))
+    auroc, ece, reachable = metrics.ranked_metrics(y, score, np.stack([np.ones(len(y)), w]))
     assert auroc[0] == pytest.approx(roc_auc_score(y, score)) and auroc[1] == pytest.approx(roc_auc_score(y, score, sample_weight=w))
     assert ((0 <= ece) & (ece <= 1)).all()
-    assert evaluation.ranked_metrics(y, 1 - score, np.ones((1, len(y))))[0][0] == pytest.approx(1 - auroc[0])
+    assert metrics.ranked_metrics(y, 1 - score, np.ones((1, len(y))))[0][0] == pytest.approx(1 - auroc[0])
 
 @calmly
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(.01, .99))
 def test_the_error_of_one_constant_score_is_known(ill, well, p):
     y = np.r_[np.ones(ill), np.zeros(well)].astype(int)
-    auroc, ece, _ = evaluation.ranked_metrics(y, np.full(len(y), p), np.ones((1, len(y))))
+    auroc, ece, _ = metrics.ranked_metrics(y, np.full(len(y), p), np.ones((1, len(y))))
     assert auroc[0] == pytest.approx(.5) and ece[0] == pytest.approx(abs(p - .5)) # labels weigh the same, so half are ill
 
 @calmly
@@ -134,7 +135,7 @@ def test_the_error_of_one_constant_score_is_known(ill, well, p):
 def test_decided_metrics_are_scikit_learns(rows):
     y, said, w = (np.array(c).astype(int) for c in zip(*rows))
     assume(w.sum() > 0)
-    balanced, accuracy, f1 = (v[0] for v in evaluation.decided_metrics(y, y == said, w[None].astype(float)))
+    balanced, accuracy, f1 = (v[0] for v in metrics.decided_metrics(y, y == said, w[None].astype(float)))
     assert accuracy == pytest.approx(accuracy_score(y, said, sample_weight=w))
     if not all((w[y == k] > 0).any() for k in (0, 1)): assert np.isnan(balanced); return # a label is absent: said, not invented
     assert balanced == pytest.approx(balanced_accuracy_score(y, said, sample_weight=w))
@@ -145,8 +146,8 @@ def test_decided_metrics_are_scikit_learns(rows):
 def test_no_threshold_beats_the_best_one(rows):
     p, y, species = (np.array(c) for c in zip(*rows))
     y = y.astype(int)
-    t, good = evaluation.best_threshold(p, y, species)
-    w = evaluation._cell_weights(y, species)
+    t, good = verdict.best_threshold(p, y, species)
+    w = verdict.even_weights(y, species)
     value = lambda cut: (w*np.where(p >= cut, y, 1 - y)).sum()
     assert 0 <= t <= 1
     assert max(value(cut) for cut in [*p, 0, 1.1]) <= good + 1e-9
@@ -163,7 +164,7 @@ def test_wilsons_interval(k, n):
 
 @calmly
 @given(st.floats(.5, 1))
-def test_pairs_and_leaves_are_inverse(a): assert evaluation.leaves_from_pairs(evaluation.pairs_from_leaves(a)) == pytest.approx(a, abs=1e-6)
+def test_pairs_and_leaves_are_inverse(a): assert article.leaves_from_pairs(article.pairs_from_leaves(a)) == pytest.approx(a, abs=1e-6)
 
 @calmly
 @given(st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=4, max_size=40))
@@ -172,7 +173,7 @@ def test_calibration_keeps_the_order(rows):
     assume(0 < y.sum() < len(y))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # scikit-learn on a hopeless fit
-        rule = evaluation.calibrate(e, y.astype(int), np.full(len(e), 's'))
-    p = evaluation.probability(e, rule)
+        rule = verdict.calibrate(e, y.astype(int), np.full(len(e), 's'))
+    p = verdict.probability(e, rule)
     order = np.argsort(e, kind='stable')
     assert rule['scale'] > 0 and ((0 <= p) & (p <= 1)).all() and (np.diff(p[order]) >= 0).all() and 0 <= rule['threshold'] <= 1

@@ -6,8 +6,9 @@ import pytest
 
 from plantnb.core import PlantnbError
 from plantnb.data import make_manifest, prepare, read_names
-from plantnb.files import NamesUnsaid, as_list, names_table, read_table, read_tree
+from plantnb.folders import NamesUnsaid, as_list, names_table, read_tree
 from plantnb.names import read_name
+from plantnb.tables import read_table
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent/'shared'/'facts'/'layouts.tsv' # facts that are kept beside the checkout, where there are any

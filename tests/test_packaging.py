@@ -22,7 +22,9 @@ def exported(path): return [source(c) for c in CELLS[path] if c['cell_type'] == 
 
 
 @pytest.mark.parametrize('modules,heavy', [
-    ('data', 'torch fastai timm sklearn matplotlib imagehash joblib'), ('sources', 'torch fastai timm sklearn matplotlib pooch requests tqdm joblib'),
+    *((m, 'torch fastai timm sklearn matplotlib imagehash joblib') for m in 'core names files folders tables photos splits repeats copies settings data'.split()),
+    ('metrics', 'torch sklearn'), ('verdict', 'fastai matplotlib sklearn'), ('embeddings', 'fastai matplotlib'), ('checkpoint', 'fastai matplotlib'),
+    ('sources', 'torch fastai timm sklearn matplotlib pooch requests tqdm joblib'),
     ('toy', 'torch fastai timm sklearn matplotlib'), ('cli', 'torch fastai timm sklearn matplotlib'),
     ('nets', 'fastai matplotlib'), ('predict', 'fastai matplotlib sklearn'), ('explain', 'fastai matplotlib sklearn captum')])
 def test_imports_stay_light(modules, heavy):

@@ -3,11 +3,15 @@ import io, json, os, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
+from plantnb.checkpoint import checkpoint_save
 from plantnb.cli import plantnb_predict
-from plantnb.data import PlantnbError
-from plantnb.nets import Baseline, checkpoint_save, evidence, exact_math, make_body, probability, twin_resnet, unlabelled
-from plantnb.predict import BOX, Predictor, export_onnx, folder_summary, load, photographs, share_interval, tree_metrics
+from plantnb.core import PlantnbError
+from plantnb.export import export_onnx
+from plantnb.files import photographs
+from plantnb.nets import Baseline, exact_math, make_body, twin_resnet
+from plantnb.predict import BOX, Predictor, folder_summary, load, share_interval, tree_metrics
 from plantnb.toy import toy_leaves
+from plantnb.verdict import evidence, probability, unlabelled
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -335,9 +339,9 @@ def test_heic(field, tmp_path):
 
 
 def test_heic_without_the_package_is_one_line(field, tmp_path, monkeypatch):
-    from plantnb import data
-    monkeypatch.setattr(data, 'find_spec', lambda name: None)
-    monkeypatch.setattr(data, '_learn_heic', lambda: False)
+    from plantnb import photos
+    monkeypatch.setattr(photos, 'find_spec', lambda name: None)
+    monkeypatch.setattr(photos, '_learn_heic', lambda: False)
     (tmp_path/'leaf.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(100))
     error = load(field/'models/baseline').predict(tmp_path/'leaf.heic').error[0]
     assert 'leaf.heic' in error and "pip install 'plantnb[all]'" in error and '\n' not in error
@@ -346,7 +350,7 @@ def test_heic_without_the_package_is_one_line(field, tmp_path, monkeypatch):
 def test_onnx_says_the_same(field, tmp_path):
     onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     pytest.importorskip('onnxscript', reason='onnxscript is not installed')
-    from plantnb.data import load_leaf
+    from plantnb.photos import load_leaf
     p, leaves = load(field/'models/baseline'), sorted((toy_leaves()/'test').glob('*/*/*.jpg'))[:48]
     assert export_onnx(p, tmp_path/'leaf.onnx') < 1e-4
     pixels = np.stack([load_leaf(f) for f in leaves]).transpose(0, 3, 1, 2).astype(np.float32)/255

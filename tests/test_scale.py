@@ -21,8 +21,8 @@ def train(prepared, out, processes):
 @needs_accelerate
 @pytest.mark.slow
 def test_two_processes_score_as_one(tmp_path):
-    from plantnb.baseline import _read_part
     from plantnb.data import prepare
+    from plantnb.embeddings import _read_part
     from plantnb.toy import toy_leaves
     toy = toy_leaves(n=12)
     manifest = prepare(toy/'train', toy/'test', tmp_path/'prepared')

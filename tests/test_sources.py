@@ -9,10 +9,15 @@ from types import SimpleNamespace
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 
-from plantnb import data, sources
+from plantnb import core, fetching
+from plantnb.archives import compare_archive, safe_members, unpack
 from plantnb.cli import plantnb_run
-from plantnb.data import *
-from plantnb.sources import *
+from plantnb.core import LABELS, PlantnbError
+from plantnb.data import drop_duplicates, make_manifest, read_manifest
+from plantnb.download import addresses, fetch_file
+from plantnb.fetching import PIECE, ask_first, fetch, room_needed, stand_ins
+from plantnb.names import PLANTAEK, genus, parse_plantaek, read_name, species_name
+from plantnb.sources import PLANTLEAVES, PLANTVILLAGE, SOURCES, family, kin, published_names, source_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PLANTAEK_COUNTS = dict(apple=(160, 191), apricot=(86, 184), cherry=(117, 95), cranberry=(118, 94), grape=(162, 9), peach=(313, 18), pear=(170, 58), walnut=(93, 285))
@@ -202,7 +207,7 @@ def test_a_large_file_does_not_go_through_memory(tmp_path, server):
     "100 MB with a resident set that grows by less than a third of that."
     block = np.random.default_rng(2).bytes(1_000_000)
     r = row(server, 'big.zip', block*100, 'plantleaves')
-    code = ('import resource, json, sys, pandas as pd; from pathlib import Path; from plantnb.sources import *; import pooch, requests, tqdm\n'
+    code = ('import resource, json, sys, pandas as pd; from pathlib import Path; from plantnb.download import fetch_file; import pooch, requests, tqdm\n'
             'high = lambda: int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1])\n'
             'r, root = pd.Series(json.loads(sys.argv[1])), Path(sys.argv[2]); before = high()\n'
             'fetch_file(r, root/"to"/r.filename, root/"work"); print(high() - before)')
@@ -241,7 +246,7 @@ def test_fetch_and_fetch_again(tmp_path, server, published):
 def test_the_second_call_reads_no_file(tmp_path, published, monkeypatch):
     for source in SOURCES: quietly(source, tmp_path/'root', published)
     def opened(*args): raise AssertionError('hashed again')
-    monkeypatch.setattr(sources.hashlib, 'file_digest', opened)
+    monkeypatch.setattr(core.hashlib, 'file_digest', opened)
     for source in SOURCES: quietly(source, tmp_path/'root', published)
 
 def test_what_is_missing_is_mended(tmp_path, server, published):
@@ -288,7 +293,7 @@ def test_a_copy_brought_by_hand(tmp_path, server, published):
 
 def test_progress_in_a_log_file_is_a_line_now_and_then(monkeypatch):
     said = []
-    m = sources._Meter('plantleaves', 7_000_000_000, said.append)
+    m = fetching._Meter('plantleaves', 7_000_000_000, said.append)
     m.began = m.last = time.time() - 31
     m(62_000_000); m(1)
     assert len(said) == 1 and said[0].startswith('plantleaves: 62.0 MB of 7.0 GB, 2.0 MB a second')
@@ -326,7 +331,7 @@ def test_two_at_once(tmp_path, server, published):
     assert (tmp_path/'root'/'plantleaves').is_dir()
 
 def test_room_is_looked_at_first(tmp_path, server, published, monkeypatch):
-    monkeypatch.setattr(data.shutil, 'disk_usage', lambda p: SimpleNamespace(free=30_000))
+    monkeypatch.setattr(core.shutil, 'disk_usage', lambda p: SimpleNamespace(free=30_000))
     with pytest.raises(PlantnbError, match='needs about .* 30.0 kB free; make room'): quietly('plantvillage', tmp_path/'root', published)
     assert server.asked == []
     assert room_needed('plantleaves', tmp_path) == pytest.approx(2.05*7_044_557_764)
@@ -335,7 +340,7 @@ def test_room_is_looked_at_first(tmp_path, server, published, monkeypatch):
 CLIENT = '''
 import os, sys
 import joblib, pooch, requests, tqdm
-from plantnb.sources import fetch
+from plantnb.fetching import fetch
 for root in map(str.strip, sys.stdin):
     child = os.fork()
     if not child:
@@ -529,11 +534,11 @@ def test_an_unsafe_archive_from_a_publisher_is_one_line(tmp_path, server, publis
     'Tomato___Target_Spot': ('tomato', 'diseased', 'solanum'), 'Tomato___Tomato_mosaic_virus': ('tomato', 'diseased', 'solanum'),
     'Tomato___Tomato_Yellow_Leaf_Curl_Virus': ('tomato', 'diseased', 'solanum')}.items()])
 def test_every_published_folder_of_plantvillage(name, species, label, genus_):
-    assert name in sources.PLANTVILLAGE
+    assert name in PLANTVILLAGE
     found = read_name(name)
     assert found[:2] == (species, label) and genus(found[0]) == genus_ and family(found[0]) != 'unknown'
 
-def test_all_folders_of_plantvillage_are_above(): assert len(sources.PLANTVILLAGE) == len(set(sources.PLANTVILLAGE)) == 38
+def test_all_folders_of_plantvillage_are_above(): assert len(PLANTVILLAGE) == len(set(PLANTVILLAGE)) == 38
 
 def test_plantvillage_without_background(tmp_path):
     for name in published_names('plantvillage', 2): (tmp_path/name).parent.mkdir(parents=True, exist_ok=True); (tmp_path/name).write_bytes(jpeg(name))
@@ -597,8 +602,8 @@ def test_unreadable_files_are_listed(tmp_path):
     assert m.filename.tolist() == ['apple_h001.JPG'] and sorted(skipped.filename) == ['apple_d001.JPG', 'apple_d002.JPG', 'apple_d003.JPG']
 
 def test_who_is_unseen():
-    training = sorted({read_name(f).species for f in sources.PLANTVILLAGE})
-    tested = {species_name(f) for f in sources.PLANTLEAVES} | set(PLANTAEK_COUNTS)
+    training = sorted({read_name(f).species for f in PLANTVILLAGE})
+    tested = {species_name(f) for f in PLANTLEAVES} | set(PLANTAEK_COUNTS)
     by = {k: sorted(s for s in tested if kin(s, training) == k) for k in ('species', 'genus', 'family', 'none', 'unknown')}
     assert by == dict(species=['apple', 'cherry', 'grape', 'peach'], genus=['apricot', 'cranberry', 'lemon'], family=['bael', 'pear', 'pongamia pinnata'],
         none=['alstonia scholaris', 'arjun', 'basil', 'chinar', 'guava', 'jamun', 'jatropha', 'mango', 'pomegranate', 'walnut'], unknown=[])

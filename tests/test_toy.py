@@ -61,7 +61,7 @@ def test_outline_does_not_tell_the_label():
 
 def embed(files, store):
     "Pooled features of the packaged backbone, as ImageNet left it; the book's chapters fill the same store."
-    from plantnb.baseline import embed_once
+    from plantnb.embeddings import embed_once
     from plantnb.nets import make_body
     return embed_once(make_body(), files, store)
 

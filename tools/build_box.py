@@ -14,9 +14,11 @@ import numpy as np, pandas as pd, torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from safetensors.torch import load_file
-from plantnb.data import read_manifest, write_text
-from plantnb.nets import packaged_weights, save_tensors
-from plantnb.predict import BOX, load, model_card, tree_metrics
+from plantnb.core import save_tensors, write_text
+from plantnb.data import read_manifest
+from plantnb.export import model_card
+from plantnb.nets import packaged_weights
+from plantnb.predict import BOX, load, tree_metrics
 
 HALVES = ('extra.axes', 'extra.gallery') # they only name neighbours
 MOST = 10_000_000 # bytes of all the files together

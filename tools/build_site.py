@@ -291,7 +291,7 @@ def prepare(work, jobs):
     "Fills `work` with what smalldocs reads: processed notebooks under their pages' names, the glossary, pictures, styles, `_quarto.yml`."
     config = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
     listed = list(sidebar_files(config['website']['sidebar']['contents']))
-    notebooks = [p for p in sorted(NBS.glob('*.ipynb')) if not p.name.startswith('000_')]
+    notebooks = [p for p in sorted(NBS.glob('*.ipynb'))]
     if lost := [p.name for p in notebooks if p.name not in listed]: raise SiteError(f'_quarto.yml: the sidebar does not name {", ".join(lost)}')
     if missing := [f for f in listed if not (NBS/f).exists()]: print('not in this copy, left out of the sidebar:', ', '.join(missing))
     pairs = [(p, work/f'{p.name}.processed') for p in notebooks]

@@ -29,7 +29,7 @@ def main():
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, default=ROOT/'results/soak.json')
     args = parser.parse_args()
-    from plantnb.data import write_text
+    from plantnb.core import write_text
     result = json.loads(args.out.read_text()) if args.out.exists() else dict(kinds={})
     warm()
     for kind in args.kind or KINDS:

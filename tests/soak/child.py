@@ -59,7 +59,7 @@ def one_clear_line(child, *words):
 def warm():
     "Import what children need, and set one thread."
     import torch
-    from plantnb import cli, evaluation, generalise, predict, siamese, twin_resnet # noqa: F401
+    from plantnb import cli, evaluation, generalise, predict, run, siamese, twin_resnet # noqa: F401
     import matplotlib; matplotlib.use('agg')
     import imagehash, joblib, scipy.cluster.hierarchy, sklearn.linear_model # noqa: F401
     torch.set_num_threads(1)

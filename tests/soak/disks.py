@@ -34,9 +34,11 @@ def full_run(work, i, size):
 def full_writers(work):
     "Name -> function(disk) that writes anew what it wrote before."
     import torch
-    from plantnb.baseline import stored
-    from plantnb.data import prepare, write_csv
-    from plantnb.nets import checkpoint_save, make_body, twin_resnet
+    from plantnb.checkpoint import checkpoint_save
+    from plantnb.core import write_csv
+    from plantnb.data import prepare
+    from plantnb.embeddings import stored
+    from plantnb.nets import make_body, twin_resnet
     toy = leaves()
     model = twin_resnet(make_body('resnet18', pretrained=False))
     def predict(disk):

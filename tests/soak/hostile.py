@@ -15,9 +15,11 @@ def hostile(n, rng, work):
     "Checkpoints, archives, tables and notes that mean harm are refused in one line; nothing in them runs, nothing is written outside."
     import torch
     from safetensors.torch import save_file
-    from plantnb import data, sources
-    from plantnb.baseline import stored
-    from plantnb.nets import Baseline, checkpoint_load, checkpoint_save, make_body, twin_resnet
+    from plantnb import archives, data
+    from plantnb.checkpoint import checkpoint_load, checkpoint_save
+    from plantnb.core import PlantnbError
+    from plantnb.embeddings import stored
+    from plantnb.nets import Baseline, make_body, twin_resnet
     body, mark = make_body(), work/'it ran'
     config = dict(kind='baseline', name='b', backbone=body.name, size=256, how='crop', rule=dict(scale=1., bias=0., threshold=.5, aggregate='head'))
     model = Baseline(body)
@@ -32,7 +34,7 @@ def hostile(n, rng, work):
         return lambda: checkpoint_load(folder)
     def refused(f):
         try: f()
-        except data.PlantnbError as e: return None if '\n' not in str(e) and not mark.exists() else f'{e}'
+        except PlantnbError as e: return None if '\n' not in str(e) and not mark.exists() else f'{e}'
         except Exception as e: return f'{type(e).__name__}: {e}'
         return 'not refused'
     forged()() # the honest one is taken
@@ -82,12 +84,12 @@ def hostile(n, rng, work):
             for name, content, mode in members:
                 info = zipfile.ZipInfo(name); info.external_attr = mode << 16; info.compress_type = zipfile.ZIP_DEFLATED
                 z.writestr(info, content)
-        return lambda: sources.unpack(work/'evil.zip', work/'unpacked', work/'aside')
+        return lambda: archives.unpack(work/'evil.zip', work/'unpacked', work/'aside')
     for name in evil.values(): yield 'archive', refused(archive((name, b'x', 0o100644)))
     yield 'archive', refused(archive(('link', str(work).encode(), 0o120777), ('link/it ran', b'x', 0o100644)))
     yield 'archive', refused(archive(('bomb', bytes(200_000_000), 0o100644)))
     yield 'archive', refused(archive(('twice', b'a', 0o100644), ('./twice', b'b', 0o100644)))
     archive(('leaf.jpg', b'x'*999, 0o100644))
     (work/'evil.zip').write_bytes((work/'evil.zip').read_bytes()[:-9])
-    yield 'archive', refused(lambda: sources.unpack(work/'evil.zip', work/'unpacked', work/'aside'))
+    yield 'archive', refused(lambda: archives.unpack(work/'evil.zip', work/'unpacked', work/'aside'))
     yield 'nothing ran, nothing was written outside', 'it ran' if mark.exists() or (work/'unpacked').exists() else None

@@ -107,8 +107,11 @@ def through(root, work, cases):
     "Every case through manifest, prepare, train and predict; what became of each: case -> None or why it is lost. In a process of its own."
     import torch
     from plantnb import data
-    from plantnb.baseline import embed_once, fit_baseline
-    from plantnb.nets import checkpoint_save, make_body
+    from plantnb.baseline import fit_baseline
+    from plantnb.checkpoint import checkpoint_save
+    from plantnb.embeddings import embed_once
+    from plantnb.nets import make_body
+    from plantnb.photos import square
     from plantnb.predict import load
     warm()
     body = make_body()
@@ -147,7 +150,7 @@ def through(root, work, cases):
         elif answer is not None and not answer.error and not 0 <= answer.score <= 1: lost = 'predict: no probability'
         elif wanted is not None and rel in prepared:
             seen = np.asarray(Image.open(work/'out'/prepared[rel]).resize((32, 32), Image.Resampling.BOX)).astype(float)
-            crop = np.asarray(data.square(_unsquashed(wanted, root/rel), 32)).astype(float)
+            crop = np.asarray(square(_unsquashed(wanted, root/rel), 32)).astype(float)
             if abs(seen - crop).mean() > 16: lost = f'another picture than it should be ({abs(seen - crop).mean():.0f})'
         found[rel] = lost
     return found, took

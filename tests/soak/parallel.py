@@ -6,7 +6,7 @@ from .runs import leaves, a_run, undisturbed, rows_of, fill
 
 def two_stores(rng, work, i):
     "Two processes fill one store, one of them may be killed and come again: every row is there and right."
-    from plantnb.baseline import _read_store
+    from plantnb.embeddings import _read_store
     store, pause = work/f'store{i}.safetensors', .002
     keys = [[f'{side}{k}' for k in range(60)] + [f'both{k}' for k in range(20)] for side in 'ab']
     pair = [Child(fill(store, k, pause), work/f'store-log{j}') for j,k in enumerate(keys)]

@@ -34,7 +34,7 @@ def prepares(n, rng, work):
 
 def stopped_store(rng, store, i):
     "A store is stopped while it is filled; what it holds then is right, and after going on it is whole."
-    from plantnb.baseline import _read_store
+    from plantnb.embeddings import _read_store
     keys = [f'{k}' for k in range(200)]
     child = Child(fill(store, keys, .004), store.parent/'stopped-log')
     time.sleep(rng.uniform(0, .4))

@@ -43,6 +43,6 @@ def everything(out): return {p.relative_to(out).as_posix(): p.read_bytes() for p
 def rows_of(keys): return np.array([[zlib.crc32(k.encode()) % 997, len(k)] for k in keys], np.float32)
 
 def fill(store, keys, pause):
-    from plantnb.baseline import stored
+    from plantnb.embeddings import stored
     def compute(rows): time.sleep(pause); return rows_of([keys[i] for i in rows])
     return lambda: stored(store, keys, compute, chunk=7) is None

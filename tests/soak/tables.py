@@ -9,8 +9,11 @@ def tables(n, rng, work):
     "Tables and numbers that cannot be used are refused in one line; what cannot be measured is said, not invented."
     import torch
     from plantnb import data
-    from plantnb.baseline import auroc, binary_learner, embed_dataset, fit
+    from plantnb.core import PlantnbError
+    from plantnb.embeddings import embed_dataset
     from plantnb.evaluation import SCORES, evaluate
+    from plantnb.names import species_name
+    from plantnb.training import auroc, binary_learner, fit
     toy, box = leaves(), work/'tables'
     photos, r = sorted((toy/'train').glob('[!_]*/*/*.jpg')), np.random.default_rng(rng.randrange(10**6))
     def csv(text, name='t.csv'): (box/name).parent.mkdir(parents=True, exist_ok=True); (box/name).write_bytes(text if isinstance(text, bytes) else text.encode()); return box/name
@@ -19,7 +22,7 @@ def tables(n, rng, work):
     good = ''.join(f'p{i}.jpg,{("healthy", "diseased")[i % 2]}\n' for i in range(6))
     def refused(f, *words):
         try: f()
-        except data.PlantnbError as e: return next((f'does not say {w!r}: {e}' for w in words if w not in str(e)), None if '\n' not in str(e) else 'more than one line')
+        except PlantnbError as e: return next((f'does not say {w!r}: {e}' for w in words if w not in str(e)), None if '\n' not in str(e) else 'more than one line')
         except Exception as e: return f'{type(e).__name__}: {e}'
         return 'not refused'
     def left_out(text, reason):
@@ -32,7 +35,7 @@ def tables(n, rng, work):
     for label in ('1', '0', '', '?', 'nan', 'heatlhy', 'Unknown', '  ', '-', 'TRUE'): yield 'a label that says nothing', refused(lambda: data.make_manifest(csv(f'filename,label\n{good}p5.jpg,{label}\n')), '--labels FILE')
     for name in ('../t.csv', '/etc/passwd', 'a/../../x.jpg', 'C:/x.jpg', '..\\\\x.jpg'): yield 'a path that leads out', left_out(f'{name},healthy\n', 'outside')
     for head in ('what,where,when', 'Leaf,Plant,Ill'): yield 'columns that nobody knows', refused(lambda: data.make_manifest(csv(f'{head}\np0.jpg,apple,healthy\n')), 't.csv', head.split(',')[1])
-    for name in ('../../away', '/tmp/away', '..', 'a\\b', 'a\0b'): yield 'a species that leads out', None if not {*data.species_name(name)} & {*'/\\\0'} and data.species_name(name) != '..' else data.species_name(name)
+    for name in ('../../away', '/tmp/away', '..', 'a\\b', 'a\0b'): yield 'a species that leads out', None if not {*species_name(name)} & {*'/\\\0'} and species_name(name) != '..' else species_name(name)
     os.mkfifo(work/'pipe')
     for name in (work/'pipe', '/dev/null'): yield 'a source that is none', refused(lambda: data.make_manifest(name), 'no such folder')
     for name in ('', 'no.jpg', '.', 't.csv', 'p0.jpg/x', 'x'*300 + '.jpg', 'a\0b.jpg'): yield 'a file that is none', left_out(f'"{name}",healthy\n', '')
@@ -71,6 +74,6 @@ def tables(n, rng, work):
 
 def _loaders(x, y):
     from fastai.basics import DataLoaders
-    from plantnb.baseline import BalancedLoader, RowLoader, Rows
+    from plantnb.training import BalancedLoader, RowLoader, Rows
     rows = Rows(np.arange(len(x)), x, y)
     return DataLoaders(BalancedLoader(rows, np.full(len(rows), 1/len(rows)), 64, bs=16), RowLoader(rows, bs=16))
