@@ -7,6 +7,7 @@
 #   WORKERS=1 ONLY=answers tools/check_cpus.sh      one process; only what the box says, no tests
 set -euo pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 MPLBACKEND=agg
+unset PYTHONDONTWRITEBYTECODE
 root=$(cd "$(dirname "$0")/.." && pwd)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/plantnb-cpus.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
