@@ -84,6 +84,8 @@ def execute(path):
     os.chdir(path.parent)
     sys.path.insert(0, str(ROOT))
     nb, shell = read_nb(path), CaptureShell(path, mpl_format='png')
+    for cell in nb.cells:
+        if not skipped(cell): cell.outputs = [] # of a cell that says nothing any more nothing stays
     shell.run_all(nb, exc_stop=True, preproc=skipped)
     for cell in nb.cells:
         if cell.cell_type == 'code': cell.outputs = [o for o in map(small, json.loads(json.dumps(cell.get('outputs', [])))) if o]

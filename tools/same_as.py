@@ -396,7 +396,8 @@ def neutral(text, where, side):
     "A text without what RULES names; of paths what does not depend on the side."
     for place, pattern, instead in RULES.values():
         if place == where: text = re.sub(pattern, instead, text, flags=re.M)
-    return text.replace(str(side.tree), 'TREE').replace(f'{side.base}/{side.name}', 'HERE')
+    for path, name in ((sys.prefix, 'ENVIRONMENT'), (side.tree, 'TREE'), (f'{side.base}/{side.name}', 'HERE')): text = text.replace(str(path), name)
+    return text
 
 def differs(a, b, sides):
     "How two files differ, in words; '' where they do not."
