@@ -1,4 +1,5 @@
 """Render the book as a website, as `_quarto.yml` describes it: nbdev's processing, then smalldocs, then what smalldocs lacks.
+A page of the book has the source, once; what a function takes and gives back is in the reference, which site_reference.py writes.
 
     python tools/build_site.py [--out DIR]         (default: _docs; the folder is emptied)
 
@@ -6,65 +7,34 @@ Nothing is loaded from another host: KaTeX lies in tools/site, fonts are the rea
 link, a reference to no figure or a diagram that would need a script from elsewhere ends the build with one line that names the place.
 `nbdev_docs` makes much the same site for those who have Quarto.
 """
-import argparse, ast, html, json, os, re, shutil, sys, tempfile, time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+import argparse, ast, base64, contextlib, hashlib, html, json, math, os, posixpath, re, shutil, sys, tempfile, time
+from dataclasses import replace
+from functools import partial, wraps
 from pathlib import Path
 
 import yaml
+from site_reference import Chapter, NotExported, anchor, begins, reference, sources
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS, ASSETS = ROOT/'nbs', Path(__file__).resolve().parent/'site'
 BEGINS = re.compile(r'(?:Toy|Rehearsal|Simulated|Drawn) lea(?:f|ves)\b')          # how captions and the titles of plots begin
 CAPTION = re.compile(rf'\s*\*?({BEGINS.pattern}[^\n]*?)\*?\s*(?:\n\n|\Z)')
 SITE_MB, PAGE_MB = 12, 1
+TO_ACTIVE = ("<script>{const s = document.querySelector('#quarto-sidebar'), a = s && s.querySelector('.active'); "
+             'if (a) s.scrollTop = a.offsetTop - s.clientHeight/2}</script>') # where one is stands in the middle of a long sidebar
 
 
 class SiteError(Exception):
     "What an author can mend, in one line that names the place."
 
 
-# ---------------------------------------------------------------- nbdev's processing of a notebook, in a process of its own
+# ---------------------------------------------------------------- nbdev's processing of a notebook
 
-def book_processors():
-    "nbdev's processors, with three changes: API tables, several functions of a cell in their order, plumbing folded instead of removed."
-    from nbdev.process import Processor
-    from nbdev.processors import FilterDefaults, add_fold, add_links, clean_show_doc, exec_show_docs, mv_exports, rm_export
-
-    class ApiTables(exec_show_docs):
-        "`show_doc` with a table of parameters."
-        def begin(self):
-            super().begin()
-            self.k.run_cell('from build_site import api_table\nfrom functools import partial\nshow_doc = partial(show_doc, renderer=api_table())')
-        def __call__(self, cell):
-            saved = cell.get('outputs', [])
-            super().__call__(cell)
-            if cell.cell_type == 'code' and not cell.source.startswith('#| echo: false\n#| output: asis\nshow_doc'): cell.outputs = saved
-
-    class Docs(Processor):
-        "What a cell defines, in its order, then its source; what nobody reads first is folded."
-        def begin(self):
-            cells, out = self.nb.cells, []
-            for i,cell in enumerate(cells):
-                if getattr(cell, 'has_sd', False): continue
-                after = next((j for j in range(i + 1, len(cells)) if not getattr(cells[j], 'has_sd', False)), len(cells))
-                out += [*reversed(cells[i + 1:after]), cell]
-            self.nb.cells = out
-        def cell(self, cell):
-            if cell.cell_type != 'code': return
-            cell.source = cell.source.replace('code-summary: "Exported source"', f'code-summary: "{summary(cell.source)}"')
-            if not {'export', 'exporti'} & set(cell.directives_): return
-            cell.source = f'#| code-fold: true\n#| code-summary: "{summary(cell.source)}"\n{cell.source}'
-
-    def rm_hidden(cell):
-        if {'hide', 'default_exp'} & set(cell.directives_): cell.source = None
-
-    class Book(FilterDefaults):
-        def base_procs(self):
-            other = {exec_show_docs: ApiTables, rm_export: rm_hidden, mv_exports: Docs}
-            return [other.get(p, p) for p in super().base_procs()]
-    return Book
+def shown(cell):
+    "Scaffolding is left out, and what nobody reads first is folded; no code is shown a second time."
+    if {'hide', 'default_exp'} & set(cell.directives_): cell.source = None
+    elif cell.cell_type == 'code' and {'export', 'exporti'} & set(cell.directives_):
+        cell.source = f'#| code-fold: true\n#| code-summary: "{summary(cell.source)}"\n{cell.source}'
 
 
 def summary(source):
@@ -74,62 +44,20 @@ def summary(source):
     return 'Imports' if re.search(r'^(from|import) ', source, flags=re.M) else 'Plumbing'
 
 
-def api_table():
-    "nbdev's renderer of a function or class: signature, what it does, and the docments as a table."
-    from fastcore.docments import DocmentTbl, _maybe_nm
-    from fastcore.foundation import L
-    from nbdev.config import get_config
-    from nbdev.doclinks import NbdevLookup
-    from nbdev.showdoc import BasicMarkdownRenderer
-
-    class Table(DocmentTbl):
-        "A table whose cells may hold a `|`, as the type `str|Path` does."
-        def cells(self, props): return [str(_maybe_nm(props[c])).replace('|', r'\|') for c in self._columns]
-        def _row(self, nm, props): return [nm] + self.cells(props)
-        @property
-        def _row_list(self):
-            "Parameters that share a comment share a row: it stands behind the last of them."
-            rows, sharing = [], []
-            for row in super()._row_list:
-                sharing.append(row)
-                if row[-1]:
-                    rows.append(['<br>'.join(cells) for cells in zip(*(r[:-1] for r in sharing))] + [row[-1]])
-                    sharing = []
-            return L(rows + sharing)
-        @property
-        def return_str(self): return '| ' + ' | '.join(['**Returns**'] + [f'**{c}**' if c else '' for c in self.cells(self.dm['return'])]) + ' |'
-
-    class ApiTable(BasicMarkdownRenderer):
-        def _repr_markdown_(self):
-            table = Table(self.sym, returns=self.sig is not None and self.sig.return_annotation is not None)._repr_markdown_()
-            for p in self.dm.dm.values(): p['docment'] = None
-            source = NbdevLookup().code(self.fn) if get_config().git_url else None
-            signature = re.sub(r'\n\s*', ' ', str(self.dm)).replace('( ', '(').replace(' )', ')')
-            signature = signature if len(signature) <= 88 else self.dm
-            link = f'[source]({source}){{.api-source}}\n\n' if source else ''
-            return f'::: {{.api}}\n{"#"*self.title_level} {self.nm}\n\n{link}```python\n{signature}\n```\n\n{self.docs}\n\n{table}\n:::\n'
-    return ApiTable
-
-
-def process(src, dst):
-    "One notebook as nbdev shows it, its first cell as front matter; raises `SiteError`."
-    os.chdir(ROOT)
-    sys.path[:0] = [p for p in (str(ROOT), str(Path(__file__).parent)) if p not in sys.path]
-    from nbdev.serve_drv import exec_nb
-    head = ''.join(json.loads(src.read_text(encoding='utf-8'))['cells'][0]['source']).strip()
+def process(path):
+    "One notebook as nbdev shows it, without cards of what it exports, its first cell as front matter; raises `SiteError`."
+    from execnb.nbio import nb2dict, read_nb
+    from nbdev import processors as p
+    head = ''.join(json.loads(path.read_text(encoding='utf-8'))['cells'][0]['source']).strip()
     if not re.fullmatch(r'# [^\n]+(\n+> [^\n]+)?', head):
-        raise SiteError(f'{src.name}: nbdev drops what its first cell holds beside "# Title" and "> description": move that to a cell of its own')
-    os.environ['IN_TEST'] = '1'
-    try: exec_nb(src, dst, book_processors())
-    except Exception as e:
-        cell = re.search(r' in cell (\d+)', str(e))
-        why = f'in cell {cell[1]}: {e.__cause__} (cells with an import are run: keep imports in cells of their own)' if cell else e
-        raise SiteError(f'{src.name}: {type(e.__cause__ if cell else e).__name__} {why}') from None
-
-
-def process_all(pairs):
-    "Notebooks one after another in one process, which so imports what they need once; nothing can be sent to it later, for a notebook takes the place of `__main__`."
-    for src, dst in pairs: process(src, dst)
+        raise SiteError(f'{path.name}: nbdev drops what its first cell holds beside "# Title" and "> description": move that to a cell of its own')
+    class Book(p.FilterDefaults):
+        def base_procs(self):
+            cards = p.add_show_docs, p.clean_show_doc, p.exec_show_docs, p.mv_exports, p.add_fold
+            return [shown if proc is p.rm_export else proc for proc in super().base_procs() if proc not in cards]
+    nb = read_nb(path)
+    Book()(nb)
+    return json.loads(json.dumps(nb2dict(nb)))
 
 
 # ---------------------------------------------------------------- what smalldocs lacks, mended in the processed notebooks
@@ -249,9 +177,25 @@ def link_terms(cells, terms, page='glossary.qmd'):
         if cell['cell_type'] == 'markdown': cell['source'] = outside_code(partial(any_form.sub, link), text_of(cell), NOT_PROSE)
 
 
-def page_links(name, settings):
-    "Under a chapter's title: its notebook, and where to find and run it once settings.ini names a public repository."
-    links = [f'<a href="notebooks/{name}" download><i class="bi bi-download" aria-hidden="true"></i> Notebook</a>']
+def minutes(cells):
+    """Minutes that a chapter takes, in steps of five: 200 words of prose a minute, and 40 lines of code, of what the page shows unfolded."""
+    words = sum(len(text_of(c).split()) for c in cells if c['cell_type'] == 'markdown')
+    code = [options(c) for c in cells if c['cell_type'] == 'code']
+    lines = sum(bool(line.strip()) for opts, text in code if opts.get('echo', True) and not opts.get('code-fold') for line in text.split('\n'))
+    return 5*max(1, math.ceil((words/200 + lines/40)/5))
+
+
+def kinds(reading):
+    "The chapters that `_quarto.yml` calls *story* or *machinery*: notebook -> which."
+    return {name: kind for kind in ('story', 'machinery') for name in reading[kind]}
+
+
+def page_links(name, settings, reading='', module=None):
+    """Under a chapter's title: how long it is, its notebook, its module's reference, and where to find and run it once settings.ini names a public
+    repository."""
+    links = [f'<span>{reading}</span>'] if reading else []
+    links += [f'<a href="notebooks/{name}" download><i class="bi bi-download" aria-hidden="true"></i> Notebook</a>']
+    if module: links += [f'<a href="ref/{module}.html"><i class="bi bi-list-ul" aria-hidden="true"></i> Reference of <code>{module}</code></a>']
     where = re.match(r'https://github\.com/([\w.-]+/[\w.-]+?)/?$', settings.get('git_url', ''))
     if where:
         path = f'{where[1]}/blob/{settings["branch"]}/nbs/{name}'
@@ -287,100 +231,197 @@ def keep_entries(contents, names):
     return out
 
 
-def prepare(work, jobs):
-    "Fills `work` with what smalldocs reads: processed notebooks under their pages' names, the glossary, pictures, styles, `_quarto.yml`."
+def prepare(work):
+    """Fills `work` with what smalldocs reads: processed notebooks under their pages' names, the glossary, the reference, pictures, styles,
+    `_quarto.yml`. Gives the `places` of names with their pages, the themes, and the parts of the sidebar that are folded."""
     config = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
-    listed = list(sidebar_files(config['website']['sidebar']['contents']))
-    notebooks = [p for p in sorted(NBS.glob('*.ipynb'))]
+    reading, contents, said = config.pop('reading'), config['website']['sidebar']['contents'], settings()
+    listed, notebooks = list(sidebar_files(contents)), sorted(NBS.glob('*.ipynb'))
     if lost := [p.name for p in notebooks if p.name not in listed]: raise SiteError(f'_quarto.yml: the sidebar does not name {", ".join(lost)}')
     if missing := [f for f in listed if not (NBS/f).exists()]: print('not in this copy, left out of the sidebar:', ', '.join(missing))
-    pairs = [(p, work/f'{p.name}.processed') for p in notebooks]
-    with ProcessPoolExecutor(jobs, mp_context=get_context('spawn'), max_tasks_per_child=1) as pool:
-        list(pool.map(process_all, [pairs[k::jobs] for k in range(jobs)]))
-    glossary, names = (NBS/'glossary.qmd').read_text(encoding='utf-8'), {'glossary.qmd': 'glossary.qmd'}
-    terms, books, said = glossary_terms(glossary), {}, settings()
-    for p in notebooks:
-        done = work/f'{p.name}.processed'
-        books[p.name] = json.loads(done.read_text(encoding='utf-8'))
-        front = yaml.safe_load(text_of(books[p.name]['cells'][0]).strip().strip('-'))
-        names[p.name] = front.pop('output-file').replace('.html', '.ipynb')
-        books[p.name]['cells'][0]['source'] = f'---\n{yaml.safe_dump(front)}---\n'
-        done.unlink()
+    books = {p.name: process(p) for p in notebooks}
+    fronts = {name: yaml.safe_load(text_of(nb['cells'][0]).strip().strip('-')) for name, nb in books.items()}
+    names = {name: front.pop('output-file').replace('.html', '.ipynb') for name, front in fronts.items()}
+    chapters = {name: Chapter(names[name], front['title']) for name, front in fronts.items()}
+    try: section, places = reference(work, notebooks, chapters)
+    except NotExported as e: raise SiteError(str(e)) from None
+    glossary, kind = (NBS/'glossary.qmd').read_text(encoding='utf-8'), kinds(reading)
+    terms, names['glossary.qmd'] = glossary_terms(glossary), 'glossary.qmd'
     to_page = partial(re.sub, r'(?<=\]\()([\w-]+\.ipynb)', lambda m: names.get(m[1], m[1]))
     for name, nb in books.items():
-        cells = nb['cells']
+        cells, front = nb['cells'], fronts[name]
         caption_pictures(cells, name)
         cross_reference(cells, name)
+        if name in kind: front['reading'] = f'{kind[name]}, {minutes(cells)} min'
         for cell in cells:
             if cell['cell_type'] == 'markdown': cell['source'] = outside_code(to_page, text_of(cell))
         link_terms(cells, terms)
-        if name != 'index.ipynb': cells.insert(1, page_links(name, said))
+        cells[0]['source'] = f'---\n{yaml.safe_dump(front)}---\n'
+        if name != 'index.ipynb': cells.insert(1, page_links(name, said, front.get('reading', ''), begins(NBS/name)))
         (work/names[name]).write_text(json.dumps(nb), encoding='utf-8')
     (work/'glossary.qmd').write_text(outside_code(to_page, glossary), encoding='utf-8')
     shutil.copytree(NBS/'images', work/'images')
     for css in (NBS/'styles.css', ASSETS/'site.css'): shutil.copy(css, work)
-    config['website']['sidebar']['contents'] = keep_entries(config['website']['sidebar']['contents'], names)
-    config['project'] = {'type': 'website', 'output-dir': '_site', 'render': ['*.ipynb', '*.qmd'], 'resources': config['project']['resources']}
-    config['format'] = {'html': {**config['format']['html'], 'css': ['styles.css', 'site.css']}}
+    config['website']['sidebar']['contents'] = [*keep_entries(contents[:-1], names), section, *keep_entries(contents[-1:], names)]
+    render = ['*.ipynb', '*.qmd', 'ref/*.qmd']
+    config['project'] = {'type': 'website', 'output-dir': '_site', 'render': render, 'resources': config['project']['resources']}
+    config['format'] = {'html': {**config['format']['html'], 'css': ['styles.css', 'site.css'], 'include-after-body': [{'text': TO_ACTIVE}]}}
     (work/'_quarto.yml').write_text(yaml.safe_dump(config, sort_keys=False), encoding='utf-8')
-    return notebooks, config['format']['html']['theme']
+    stands = {name: names[name].replace('.ipynb', '.html') for name in books}
+    return [p._replace(notebook=stands[p.notebook]) for p in places], config['format']['html']['theme'], reading['folded']
 
 
-def render(work):
+def sidebar_entries(plain, folded):
+    """smalldocs' entries of the sidebar, with what a page's front matter says under `reading`, and these sections folded unless they hold the page.
+    Where what a section holds need not stand on every page, it is a link: to its own page, and in the reference to its first chapter. Links to
+    other pages are no more than links, for they are on every page."""
+    from smalldocs.layout import A, Li, Safe
+    @wraps(plain)
+    def entry(self, item, depth):
+        said, elsewhere = item.page and not item.section and item.page.front.get('reading'), item.section and not item.contains(self.page)
+        if said: item = replace(item, text=f'{item.text}<small class="reading">{said}</small>')
+        if elsewhere and (item.href or self.page.out.parts[0] in ('ref', 'reference.html')):
+            item = replace(item, section=False, href=item.href or str(item.pages()[0].out), attrs={'data-part': 'closed'})
+        if item.section or item.page is self.page: return plain(self, item, depth + (item.section and html.unescape(item.text) in folded))
+        return Li(A(Safe(item.text), href=self.href(item.href), cls='sidebar-link', **item.attrs), cls='sidebar-item')
+    return entry
+
+
+def render(work, folded=()):
     "smalldocs over `work`; raises `SiteError` for what it warns of."
     from smalldocs import layout
     from smalldocs.site import build
     layout.KATEX = 'site_libs/katex'
-    site = build(work, quiet=True)
+    plain = layout.Layout.side_item
+    layout.Layout.side_item = sidebar_entries(plain, folded)
+    try: site = build(work, quiet=True)
+    finally: layout.Layout.side_item = plain
     if site.warnings: raise SiteError('smalldocs: ' + '; '.join(site.warnings))
     return site.out
 
 
 def anchors(page): return set(re.findall(r'\sid="([^"]+)"', page))
 
-def mend(page, ids):
-    """A page of smalldocs' with nbdev's links to things that have no place of their own (private functions) ending at their page, and cells of a
-    pandas table that hold whole sentences marked as such."""
-    def target(m):
-        file, _, name = m[1].partition('#')
-        return m[0] if not name or name in ids.get(file, ()) else f'<a href="{file}"'
-    page = re.sub(r'<a href="/?([\w-]+\.html#[\w.-]+)"(?=[^>]*><code>)', target, page)
+
+FITS = 44 # columns of code that a phone shows
+
+def fewer_spans(code):
+    "Highlighted code with neighbours of one kind in one span, and operators in none: they keep the colour of the text."
+    code = re.sub(r'<span class="op">([^<]*)</span>', r'\1', code)
+    while (shorter := re.sub(r'(<span class="(\w+)">[^<]*)</span><span class="\2">', r'\1', code)) != code: code = shorter
+    return code
+
+
+def by_lines(page, exported):
+    """A page whose longer lines of code hang below their own beginning where they do not fit. `exported`: the library's code ->
+    [(line, anchor)] of what it defines; it is marked as the library's, and has these anchors."""
+    from smalldocs.markdown import numbered_lines
+    def block(m):
+        text = html.unescape(re.sub(r'<[^>]+>', '', m[1])).split('\n')
+        known = exported.get('\n'.join(text).strip())
+        ids = {line: ''.join(f'<a id="{name}"></a>' for at, name in known or () if at == line) for line in range(len(text))}
+        lines = []
+        for n, (line, marked) in enumerate(zip(text, numbered_lines(fewer_spans(m[1]), 'L').split('\n'))):
+            inner = marked.removeprefix(f'<span id="L-{n + 1}"><a href="#L-{n + 1}"></a>').removesuffix('</span>')
+            deep = len(line) - len(line.lstrip())
+            lines.append(ids[n] + (f'<span class="line" style="--deep:{deep}">{inner}</span>' if len(line) > FITS else inner))
+        return f'<code class="sourceCode python{" library" if known else ""}">' + '\n'.join(lines) + '</code>'
+    return re.sub(r'<code class="sourceCode python">(.*?)</code>', block, page, flags=re.S)
+
+
+WIDE = 8 # columns of a table that is set smaller
+
+def by_width(page):
+    """A page whose wide tables, printed tables, and cells of pandas' tables that hold whole sentences are marked as such; what else is printed
+    may wrap."""
+    page = page.replace('<table border="1" class="dataframe">', '<table class="dataframe table table-sm">')
     page = re.sub(r'<td>([^<]{40,})</td>', r'<td class="words">\1</td>', page)
-    return page.replace('<table border="1" class="dataframe">', '<table class="dataframe table table-sm">')
+    def table(m): return m[0].replace('class="', 'class="wide ', 1) if len(re.findall(r'<th\b', m[0])) >= WIDE else m[0]
+    page = re.sub(r'<table class="[^>]*>.*?</thead>', table, page, flags=re.S)
+    def printed(m):
+        parted = [bool(re.search(r'\S {2,}\S', line)) for line in m[2].split('\n')]
+        return f'{m[1]}<pre class="columns"><code>{m[2]}</code>' if sum(parted) > len(parted)/2 else m[0]
+    return re.sub(r'(<div class="cell-output [^>]*>\n)<pre><code>(.*?)</code>', printed, page, flags=re.S)
 
 
-def finish(out, notebooks, themes):
+def mend_links(page, name, ids, places):
+    "A page with nbdev's links to names leading to their source in the book; to its page where the name has none (of other modules, or gone)."
+    def target(m):
+        file, said, text = m[1], m[2], html.unescape(m[3])
+        here = posixpath.normpath(posixpath.join(posixpath.dirname(name), file))
+        alike = [p for p in places if p.name.lower() == said.lower()]
+        found = sorted(alike, key=lambda p: (p.notebook != here, not text.rstrip('()').endswith(p.name))) # `Answer` and `answer` may be there
+        if said in ids.get(here, ()) and (not found or found[0].notebook != here): return m[0]
+        if not found: return f'<a href="{file}"'
+        return f'<a href="{posixpath.relpath(found[0].notebook, posixpath.dirname(name) or ".")}#{anchor(found[0].name)}"'
+    return re.sub(r'<a href="/?((?:\.\./)?[\w-]+\.html)#([\w.-]+)"(?=[^>]*><code>([^<]*)</code>)', target, page)
+
+
+def pictures_apart(page, out, up):
+    """A page whose pictures lie in files, a fourth smaller than as text within it, and with the room that each will take; `up`: the way from the
+    page to `out`."""
+    from PIL import Image
+    def apart(m):
+        raw = base64.b64decode(m[2])
+        file = f'pictures/{hashlib.sha256(raw).hexdigest()[:16]}.{m[1]}'
+        (out/file).write_bytes(raw)
+        width, height = Image.open(out/file).size
+        return f'src="{up}{file}" width="{width}" height="{height}"'
+    return re.sub(r'src="data:image/(png|jpeg);base64,([^"]+)"', apart, page)
+
+
+def search_prose(out, pages):
+    "Leaves code out of what is searched: names are found in the reference, and the index is half as large."
+    code = {name: [' '.join(html.unescape(re.sub(r'<[^>]+>', '', c)).split()) for c in re.findall(r'<pre class="sourceCode.*?</pre>', page, flags=re.S)]
+            for name, page in pages.items() if not name.startswith('ref/')}
+    entries = json.loads((out/'search.json').read_text(encoding='utf-8'))
+    for entry in entries:
+        for text in code.get(entry['href'].partition('#')[0], ()):
+            if len(text) > 30: entry['text'] = entry['text'].replace(text, '')
+    (out/'search.json').write_text(json.dumps(entries, ensure_ascii=False), encoding='utf-8')
+
+
+def html_pages(out): return sorted([*out.glob('*.html'), *out.glob('ref/*.html')])
+
+
+def finish(out, places, themes):
     "What comes after smalldocs: KaTeX, the notebooks, no font from elsewhere; raises `SiteError` for what a reader would miss."
     shutil.copytree(ASSETS/'katex', out/'site_libs/katex')
-    (out/'notebooks').mkdir()
-    for p in notebooks: shutil.copy(p, out/'notebooks')
+    for folder in ('notebooks', 'pictures'): (out/folder).mkdir()
+    for p in NBS.glob('*.ipynb'):
+        nb = json.loads(p.read_text(encoding='utf-8'))
+        (out/'notebooks'/p.name).write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8') # without indents
     for css in out.rglob('*.css'):
         said = css.read_text(encoding='utf-8')
         if '@import' in said: css.write_text(re.sub(r'@import url\(https?://[^)]*\);', '', said), encoding='utf-8')
     for mode, name in themes.items():
         with open(out/f'site_libs/themes/{name}.min.css', 'a', encoding='utf-8') as f: f.write((ASSETS/f'{mode}.css').read_text(encoding='utf-8'))
-    ids = {p.name: anchors(p.read_text(encoding='utf-8')) for p in out.glob('*.html')}
-    for path in sorted(out.glob('*.html')):
-        page = mend(path.read_text(encoding='utf-8'), ids)
-        path.write_text(page, encoding='utf-8')
-        if 'class="mermaid"' in page: raise SiteError(f'{path.name}: a mermaid diagram needs a script from another host: draw it as a picture')
-        if path.stat().st_size > PAGE_MB*1e6: raise SiteError(f'{path.name}: more than {PAGE_MB} MB: make its pictures smaller')
+    for font in out.rglob('bootstrap-icons.woff'): font.unlink() # every browser of today takes .woff2
+    exported = sources(places)
+    pages = {p.relative_to(out).as_posix(): p.read_text(encoding='utf-8') for p in html_pages(out)}
+    pages = {name: by_width(by_lines(page, exported.get(name, {}))) for name, page in pages.items()}
+    ids = {name: anchors(page) for name, page in pages.items()}
+    search_prose(out, pages)
+    for name, page in pages.items():
+        page = pictures_apart(mend_links(page, name, ids, places), out, '../'*name.count('/'))
+        (out/name).write_text(page, encoding='utf-8')
+        if 'class="mermaid"' in page: raise SiteError(f'{name}: a mermaid diagram needs a script from another host: draw it as a picture')
+        if len(page.encode()) > PAGE_MB*1e6: raise SiteError(f'{name}: more than {PAGE_MB} MB: make its pictures smaller')
         elsewhere = re.findall(r'<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)="((?:https?:)?//[^"]+)"', page)
-        if elsewhere: raise SiteError(f'{path.name}: loaded from another host: {elsewhere[0]}')
+        if elsewhere: raise SiteError(f'{name}: loaded from another host: {elsewhere[0]}')
     total = sum(p.stat().st_size for p in out.rglob('*') if p.is_file())
     if total > SITE_MB*1e6: raise SiteError(f'the site has {total/1e6:.1f} MB, more than {SITE_MB}')
     return total
 
 
-def build(out, jobs):
+def build(out):
     "The whole site, put in place of `out` once all of it holds."
     if out.exists() and any(out.iterdir()) and not (out/'site_libs').is_dir():
         raise SiteError(f'{out}: holds something that is no site; give an empty folder')
-    with tempfile.TemporaryDirectory() as tmp:
-        work = Path(tmp)
-        said = prepare(work, jobs)
-        made = render(work)
-        total = finish(made, *said)
+    with tempfile.TemporaryDirectory() as tmp, contextlib.chdir(ROOT): # where nbdev looks for settings.ini
+        places, themes, folded = prepare(Path(tmp))
+        made = render(Path(tmp), folded)
+        total = finish(made, places, themes)
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(made, out)
     return total
@@ -389,11 +430,11 @@ def build(out, jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=ROOT/'_docs', help='folder for the site (default: _docs)')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='notebooks processed at a time')
     args, start = parser.parse_args(), time.time()
-    try: total = build(args.out.resolve(), args.jobs)
+    sys.path.insert(0, str(ROOT)) # the reference is of this copy of the library
+    try: total = build(args.out.resolve())
     except SiteError as e: return str(e)
-    print(f'{len(list(args.out.glob("*.html")))} pages, {total/1e6:.1f} MB, {time.time() - start:.0f} s: {args.out}')
+    print(f'{len(html_pages(args.out))} pages, {total/1e6:.1f} MB, {time.time() - start:.0f} s: {args.out}')
 
 
 if __name__ == '__main__': sys.exit(main())
