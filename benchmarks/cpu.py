@@ -28,7 +28,7 @@ from plantnb.baseline import fit_baseline
 from plantnb.data import targets
 from plantnb.embeddings import LeafFiles, embed, images_at_once
 from plantnb.nets import Baseline, EveryPair, Twin, article_cnn, exact_math, fast_math, make_body, make_combine, pooled
-from plantnb.siamese import LeafPair, draw_pairs, embedding_fetch, pair_dls, photo_fetch
+from plantnb.pairs import LeafPair, draw_pairs, embedding_fetch, pair_dls, photo_fetch, same_label
 from plantnb.sources import rehearsal_leaves
 from plantnb.splits import split_manifest
 from plantnb.training import leaf_dls
@@ -197,7 +197,7 @@ def article_twin(b, m, z, epochs, judged):
     torch.manual_seed(SEED)
     twin = Twin(nn.Sequential(b.plain, nn.Linear(b.slow.n_features, 32)), nn.Bilinear(32, 32, 1))
     dls = pair_dls(m, photo_fetch(m, b.root), n=int((m.split == 'train').sum()), seed=SEED)
-    learn = learner(dls, twin, lambda logit, labels: nn.functional.binary_cross_entropy_with_logits(logit.flatten(), siamese.same_label(labels)), cbs=[clock := Clock()])
+    learn = learner(dls, twin, lambda logit, labels: nn.functional.binary_cross_entropy_with_logits(logit.flatten(), same_label(labels)), cbs=[clock := Clock()])
     with quiet(): learn.fit(epochs)
     torch.manual_seed(SEED)
     same = Twin(nn.Linear(b.slow.n_features, 32), nn.Bilinear(32, 32, 1)) # the same pairs and start, from the store

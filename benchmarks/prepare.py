@@ -5,7 +5,7 @@
 The leaf is drawn (6000 x 4000, 4:2:0, quality 92, about as many bytes as the published photographs), with round lesions of 1 to 8
 pixels *after* reduction to 256. Each scale is timed in a process of its own, one core, which also tells its peak memory.
 """
-import json, os, platform, re, subprocess, sys, tempfile, time
+import argparse, json, os, platform, re, subprocess, sys, tempfile, time
 import numpy as np
 from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter, features
@@ -95,7 +95,7 @@ def peak_mb():
 
 def child(path, scale, repeats):
     "In a process of its own: milliseconds a photograph and peak memory of opening, decoding at `scale` (0: what `prepare` does), writing."
-    from plantnb.copies import _write_leaf
+    from plantnb.copies import write_leaf
     from plantnb.photos import square
     target, times = Path(path).with_name(f'out{scale}.jpg'), []
     def plain():
@@ -104,7 +104,7 @@ def child(path, scale, repeats):
         with Image.open(path) as im:
             im.draft(None, (WIDE//scale, HIGH//scale))
             square(im.convert('RGB')).save(target, 'JPEG', quality=95, subsampling=0)
-    f = {0: lambda: _write_leaf((Path(path), target), SIZE, 'crop'), 1: plain}.get(scale, drafted)
+    f = {0: lambda: write_leaf((Path(path), target), SIZE, 'crop'), 1: plain}.get(scale, drafted)
     for _ in range(repeats + 1):
         target.unlink(missing_ok=True)
         start = time.process_time(); f(); times.append(time.process_time() - start)
@@ -145,5 +145,8 @@ def main():
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['--child']: child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--child', nargs=3, help=argparse.SUPPRESS) # path, scale, repeats
+    asked = parser.parse_args()
+    if asked.child: child(asked.child[0], *map(int, asked.child[1:]))
     else: main()

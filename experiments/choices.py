@@ -18,7 +18,7 @@ from plantnb.data import cell_weights, read_manifest, targets
 from plantnb.embeddings import embed_once
 from plantnb.grounds import embed_composites
 from plantnb.nets import make_body, make_combine
-from plantnb.siamese import draw_pairs
+from plantnb.pairs import draw_pairs
 from plantnb.verdict import draw_references
 
 KEEP = 1, 2, 3, 4, 5, 10, 20, 40  # epochs after which the left-out species is scored

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from plantnb.baseline import fit_baseline
-from plantnb.best import learner, some_of_each, trunk_views
+from plantnb.best import Recipe, some_of_each
 from plantnb.data import prepare
 from plantnb.distance import fit_metric_head
 from plantnb.embeddings import embed_once
@@ -41,9 +41,8 @@ def models(run):
     body, files, store = make_body().to(default_device()), [run/f for f in m.filename], run/'embeddings'
     baseline, _ = fit_baseline(body, embed_once(body, files, store), m, run/'models/baseline', epochs=5)
     lab = some_of_each(m)
-    files, tell = [run/f for f in lab.filename], partial(print, flush=True)
-    views = trunk_views(body, lab, files, store, tell=tell)
-    best = learner(body, views, lab, files, store, tell=tell)(np.arange(len(lab)))
+    recipe = Recipe(body, lab, [run/f for f in lab.filename], store, tell=partial(print, flush=True))
+    views, best = recipe.trunk_views(), recipe.learner()(np.arange(len(lab)))
     end = End(best.features.body)
     head = fit_metric_head([end.features(views[view]) for view in ('as photographed', 'train')], lab)
     twin = Twin(nn.Sequential(best.features, *head.path), head.combine).to(default_device())

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from shared import recipe_of, say
 from plantnb import toy
-from plantnb.best import judged_left_out, learner, some_of_each, trunk_views
+from plantnb.best import Recipe, judged_left_out, some_of_each
 from plantnb.core import sha256_of
 from plantnb.data import prepare, read_manifest, targets
 from plantnb.embeddings import CORES, embed_dataset, embed_once, stored
@@ -176,10 +176,9 @@ class Bench:
     def tuned(self):
         "(way, scores) of ways whose body learns; all from the same models."
         body = make_body().to(default_device())
-        views = trunk_views(body, self.lab, self.files, self.store, self.seed, tell=say, workers=CORES)
-        plain = learner(body, views, self.lab, self.files, self.store, steps=0, seed=self.seed)
-        tuned = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say)
-        mixed = learner(body, views, self.lab, self.files, self.store, seed=self.seed, tell=say, mix=.5)
+        recipe = Recipe(body, self.lab, self.files, self.store, self.seed, tell=say)
+        views = recipe.trunk_views(workers=CORES)
+        plain, tuned, mixed = recipe.learner(steps=0), recipe.learner(), recipe.learner(mix=.5)
         mirrored = shown(body, Mirrored(Trunk(body)), self.lab, self.files, self.store, self.seed, ('judge',))
         ways = { # what has learned, and what it is shown
             'fine-tuned: the recipe': (lambda rows: [tuned(rows)], [views]),

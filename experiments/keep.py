@@ -40,7 +40,7 @@ def keep(run, out):
 
 
 def coverage(run, model='best'):
-    "What silence buys: a row a protocol and promise, see `coverage_curve`, over the leaves of unseen species."
+    "What giving no verdict buys: a row a protocol and promise, see `coverage_curve`, over the leaves of unseen species."
     from plantnb.verdict import coverage_curve
     scores = pd.read_csv(run/'scores.csv', dtype={'filename': str}).query('model == @model and seed == 0 and not seen')
     for protocol in ('zero-shot', 'loso'):

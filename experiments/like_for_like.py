@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from metric_heads import by_product
-from plantnb.best import judged_left_out, learner, some_of_each, trunk_views
+from plantnb.best import Recipe, judged_left_out, some_of_each
 from plantnb.core import LABELS
 from plantnb.data import cell_weights, read_manifest, targets
 from plantnb.distance import fit_metric_head
@@ -34,7 +34,8 @@ from plantnb.generalise import rule_for_shots, rule_left_out, sign_test
 from plantnb.grounds import embed_composites
 from plantnb.metrics import species_auroc
 from plantnb.nets import Baseline, EveryPair, Twin, make_body, make_combine
-from plantnb.siamese import draw_pairs, twin_loss
+from plantnb.pairs import draw_pairs
+from plantnb.siamese import twin_loss
 from plantnb.verdict import calibrate, evidence, fit_rule, leaf_names, one_a_leaf, probability
 
 SEEDS, DRAWS, K = 5, 100, 5
@@ -185,8 +186,8 @@ def main(run):
     m = some_of_each(read_manifest(run/'manifest.csv'))
     body, files, store, found, rows = make_body(), [run/f for f in m.filename], run/'embeddings', {}, []
     views = {'as photographed': embed_once(body, files, store), 'judge': embed_composites(body, files, m, 'judge', store, workers=2)}
-    kept = trunk_views(body, m, files, store, tell=say, workers=2)
-    left_out, loso = judged_left_out(m, kept, learner(body, kept, m, files, store, tell=say))
+    job = Recipe(body, m, files, store, tell=say)
+    left_out, loso = judged_left_out(m, job.trunk_views(workers=2), job.learner())
     for species in sorted(left_out):
         known = m.assign(split=m.split.where(m.species != species, 'test'))
         fixed = {**untrained(views, known), **recipe(left_out, loso, m, species)}

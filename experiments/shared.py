@@ -1,8 +1,7 @@
 "What the experiments that measure the recipe of chapter 05 share."
 import numpy as np, torch
 from functools import partial
-from types import SimpleNamespace
-from plantnb.best import learner, some_of_each, trunk_views
+from plantnb.best import Recipe, some_of_each
 from plantnb.data import read_manifest
 from plantnb.embeddings import CORES
 from plantnb.nets import default_device, make_body
@@ -11,11 +10,11 @@ say = partial(print, flush=True)
 
 
 def recipe_of(run):
-    "The leaves that the recipe of a run learned from, how they are shown, and how it learns: what is kept in the run is taken from there."
-    body, lab = make_body().to(default_device()), some_of_each(read_manifest(run/'manifest.csv'))
-    files, store = [run/f for f in lab.filename], run/'embeddings'
-    views = trunk_views(body, lab, files, store, tell=say, workers=CORES)
-    return SimpleNamespace(body=body, lab=lab, views=views, learner=partial(learner, body, views, lab, files, store, tell=say))
+    "The recipe of a run on the leaves that it learned from, with its views: what is kept in the run is taken from there."
+    lab = some_of_each(read_manifest(run/'manifest.csv'))
+    recipe = Recipe(make_body().to(default_device()), lab, [run/f for f in lab.filename], run/'embeddings', tell=say)
+    recipe.trunk_views(workers=CORES)
+    return recipe
 
 
 class Pictures(torch.utils.data.Dataset):

@@ -12,6 +12,7 @@ import pandas as pd
 from contextlib import redirect_stdout
 from functools import partial, wraps
 from pathlib import Path
+from types import SimpleNamespace
 from fastcore.script import call_parse
 from .core import *
 from .settings import *
@@ -86,7 +87,7 @@ def look_over(train, test, # folders and CSVs; one of them will do
     "How names are read, on stdout; how the leaves would be split, what is left out and what is doubtful, on stderr."
     train, test = (sources_of(s, 'leaves') if s else [] for s in (train, test))
     named = dict(doubtful=asked['doubtful'], species=species_asked(asked['species']), labels=asked['labels'])
-    with redirect_stdout(sys.stderr): manifest, left, names = survey(train, test, asked['seed'], tell=say, **named)
+    with redirect_stdout(sys.stderr): manifest, left, names = survey(train, test, asked['seed'], **named)
     show_names(names)
     counts = manifest.groupby(['species', 'label', 'split']).size().unstack(fill_value=0)
     say('', counts[[s for s in ('train', 'valid', 'held', 'test') if s in counts]].to_string())
@@ -100,25 +101,29 @@ def in_short(reasons:pd.Series # why files were left out
     return reasons.str.replace(r' \(.*| as .*|: .*', '', regex=True).value_counts()
 
 # %% ../nbs/a3_cli.ipynb #a3c00001
-def _chosen(asked, tell):
-    "The leaves of a run, fetched if need be: (train, test, what they are called). What makes no sense is said first."
-    data, train, test = (asked[k] for k in ('data', 'train', 'test'))
-    check_asked(**{k: asked[k] for k in ('protocols', 'recipe', 'seed', 'seeds', 'tune', 'epochs', 'pairs')})
-    if asked['check'] and not data and (train or test): return train, test, None # one side will do
-    train, test, leaves = choose_leaves(data, train, test)
-    if data:
-        from plantnb.article import article_sources
-        train, test = article_sources(Path(asked['root']), asked['backbone'] or 'resnet18', tell)
-    return train, test, leaves
+class _Job:
+    "What `plantnb_run` was called with, and whom it tells what it does."
+    def __init__(self, asked): self.asked, self.tell = asked, say if asked['check'] else partial(tell_since, time.time())
 
-def _do_run(asked, train, test, leaves, tell):
-    "The main job, and where its report is."
-    from plantnb.run import Run
-    out = Path(asked['out'])
-    print(f'report: {Run(out, settle(asked, train, test, leaves), asked["resume"], tell)(train, test)}')
-    if asked['data']:
-        from plantnb.article import beside_article
-        print(beside_article(out).to_string(index=False))
+    def leaves(self):
+        "The leaves of a run, fetched if need be: (train, test, what they are called). What makes no sense is said first."
+        asked, (data, train, test) = self.asked, (self.asked[k] for k in ('data', 'train', 'test'))
+        check_asked(**{k: asked[k] for k in ('protocols', 'recipe', 'seed', 'seeds', 'tune', 'epochs', 'pairs')})
+        if asked['check'] and not data and (train or test): return train, test, None # one side will do
+        train, test, leaves = choose_leaves(data, train, test)
+        if data:
+            from plantnb.article import article_sources
+            train, test = article_sources(Path(asked['root']), asked['backbone'] or 'resnet18', self.tell)
+        return train, test, leaves
+
+    def run(self, train, test, leaves):
+        "The main job, and where its report is."
+        from plantnb.run import Run
+        out = Path(self.asked['out'])
+        print(f'report: {Run(out, settle(self.asked, train, test, leaves), self.asked["resume"], self.tell)(train, test)}')
+        if self.asked['data']:
+            from plantnb.article import beside_article
+            print(beside_article(out).to_string(index=False))
 
 # %% ../nbs/a3_cli.ipynb #80f3bfec
 @call_parse
@@ -146,10 +151,10 @@ def plantnb_run(
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
     "Train the article's three models and report how they do on species they have never seen. It names no disease."
-    asked, tell = locals(), say if check else partial(tell_since, time.time())
-    train, test, leaves = _chosen(asked, tell)
-    if check: return look_over(train, test, asked)
-    _do_run(asked, train, test, leaves, tell)
+    job = _Job(locals())
+    train, test, leaves = job.leaves()
+    if check: return look_over(train, test, job.asked)
+    job.run(train, test, leaves)
 
 # %% ../nbs/a3_cli.ipynb #cd1103ce
 def _about(name, rows, room):
@@ -185,7 +190,7 @@ def plantnb_fetch(
         print(f'nothing was fetched{"; the others alone: plantnb_fetch " + " ".join(ways) if ways else ""}')
         return 1
     for n in names:
-        try: fetch(n, root, table, mirror, workers, tell, ways[n])
+        try: fetch(n, root, table, mirror, workers, tell, way=ways[n])
         except PlantnbError as e: failed += 1; say(f'plantnb_fetch: {one_line(e)}')
     archives = [root/'downloads'/f for f in rows.filename[rows.source.isin(names)] if (root/'downloads'/f).exists()]
     if archives and not failed: print(f'{root/"downloads"} may be deleted: {size_words(sum(f.stat().st_size for f in archives))}')
@@ -295,26 +300,18 @@ def _say_answers(answers, folders, out, format, also=()):
     for line in filter(None, map(_left_alone_line, folders.itertuples())): say(line)
     return int((answers.error != '').any())
 
-# %% ../nbs/a3_cli.ipynb #abd28fbc
-def _answer(predictor, photos, references, nearest, together, labels):
-    "Answers, and a row a folder with what its labels say of them and what was left alone in it."
-    from plantnb.predict import folder_summary, tree_metrics
-    answers = predictor.predict(photos, references, progress=_progress, nearest=nearest, together=together)
-    folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
-    marks = pd.DataFrame([tree_metrics(answers, f, labels) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
-    return answers, pd.concat([folder_summary(answers, folders), marks], axis=1).assign(left_alone=[left_alone(f) for f in folders])
-
 # %% ../nbs/a3_cli.ipynb #dd43635e
-def _misused(photos, healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app):
-    "What is wrong with what was asked for, or None."
-    if '' in photos: return 'an empty name is no photograph and no folder; for the folder you are in, name .'
-    if diseased and not healthy: return '--diseased needs --healthy beside it'
-    if nearest < 0: return f'--nearest {nearest}: how many leaves are to be named, 0 or more'
-    if together and healthy: return '--healthy says already where the middle of your species lies: leave --together out'
-    if None not in (sensitivity, prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
-    if csv and (out or format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    if app and (photos or healthy or together or nearest or out or csv or format): return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
-    if not photos and not app: return 'name photographs or folders of them (photos), or open the page with --app'
+def _misused(asked):
+    "What is wrong with what `plantnb_predict` was called with, or None."
+    if '' in (asked.photos or []): return 'an empty name is no photograph and no folder; for the folder you are in, name .'
+    if asked.diseased and not asked.healthy: return '--diseased needs --healthy beside it'
+    if asked.nearest < 0: return f'--nearest {asked.nearest}: how many leaves are to be named, 0 or more'
+    if asked.together and asked.healthy: return '--healthy says already where the middle of your species lies: leave --together out'
+    if None not in (asked.sensitivity, asked.prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
+    if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
+    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format'))
+    if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
+    if not asked.photos and not asked.app: return 'name photographs or folders of them (photos), or open the page with --app'
 
 # %% ../nbs/a3_cli.ipynb #04ab8ccf
 @call_parse
@@ -338,12 +335,12 @@ def plantnb_predict(
     """Is this leaf diseased? Gives every photograph a score, P(diseased) from 0 to 1, and a decision: healthy, diseased, unsure or no leaf.
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
-    wrong = _misused(photos or [], healthy, diseased, sensitivity, prevalence, together, nearest, format, out, csv, app)
-    if wrong: return say(f'plantnb_predict: {wrong}') or 2
+    if wrong := _misused(SimpleNamespace(**locals())): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format, model)
     from plantnb.app import serve_app
     from plantnb.predict import load
     predictor, said = _moved(load(model), sensitivity, prevalence)
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
-    return _say_answers(*_answer(predictor, [Path(p) for p in photos], references, nearest, together, labels), out, format, said)
+    found = predictor.answer([Path(p) for p in photos], references, labels, progress=_progress, nearest=nearest, together=together)
+    return _say_answers(*found, out, format, said)

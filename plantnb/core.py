@@ -154,18 +154,19 @@ def hold(folder:Path, # made if need be
         raise PlantnbError(f'{folder}: another {what} is at work there ({_holder(note)}); wait for it, stop it, or choose another folder') from e
     try:
         for half in folder.glob(f'.{note.name}.[0-9]*'): half.unlink(missing_ok=True) # killed while it wrote its name
-        if note.exists(): _clear(folder, note, what, tell)
+        if note.exists(): tell(_cleared(folder, note, what))
         write_text(note, json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), since=datetime.now().isoformat(' ', 'seconds'))))
         try: yield
         finally: note.unlink(missing_ok=True)
     finally: lock.release()
 
 # %% ../nbs/a4_holds.ipynb #3050106b
-def _clear(folder, note, what, tell):
-    "Say that a job was killed, and remove what it was writing."
-    tell(f'{folder}: an earlier {what} was stopped without a word ({_holder(note)}); what it finished is kept')
-    pid = re.search(r'process (\d+) ', _holder(note))
+def _cleared(folder, note, what):
+    "Remove what a job that was killed was writing; a line that says so."
+    who = _holder(note)
+    pid = re.search(r'process (\d+) ', who)
     for half in folder.rglob(f'.*.{pid[1]}') if pid else []: half.unlink(missing_ok=True)
+    return f'{folder}: an earlier {what} was stopped without a word ({who}); what it finished is kept'
 
 # %% ../nbs/a4_holds.ipynb #94fe9d34
 def count_workers(workers:int|None # as asked for

@@ -36,7 +36,10 @@ def read_names(
     told = read_labels(labels) if labels else {}
     for source in sources: source_root(source)
     of = _species_of_source(species, sources)
-    read = [read_source(source, of(source), told, doubtful, tell) for source in sources]
+    read = []
+    for source in sources:
+        read.append(read_source(source, of(source), told, doubtful))
+        for line in elsewhere(read[-1][2]): tell(line)
     rows = [row for _, _, names in read for row in names]
     if lost := unmet(told, rows):
         there = _some([r['species'] + '/'*bool(r['species']) + r['name'] for r in rows])
@@ -44,6 +47,7 @@ def read_names(
     if any(r['label'] == 'ask' for r in rows): raise NamesUnsaid(names_table(rows), ', '.join(map(str, sources)))
     return read
 
+# %% ../nbs/00_data.ipynb #921fd156
 def _species_of_source(species, sources):
     "A function from a source to the species that was told of it."
     if not isinstance(species, dict): return lambda source: species
@@ -65,10 +69,9 @@ def make_manifest(
     doubtful:bool=False, # keep PlantaeK's doubtful pears, see `parse_plantaek`
     species:str|None=None, # of the leaves whose names give none
     labels:str|Path|None=None, # what you say of names, see `read_labels`
-    tell=print, # is told what was read from elsewhere than the names
 )->tuple[pd.DataFrame,pd.DataFrame]: # manifest with `COLUMNS` (leaf and split still empty), skipped with filename and reason
     "A table of the photographs in `source`, and one of what was left out. Raises `PlantnbError` when none is left, `NamesUnsaid` when names do not say enough."
-    said = read_names([source], doubtful, species, labels, tell)[0]
+    said = read_names([source], doubtful, species, labels)[0]
     return _manifest(source, *said[:2], name, decode, workers)
 
 # %% ../nbs/00_data.ipynb #62b68e86
@@ -123,11 +126,10 @@ def drop_duplicates(
     return manifest[~(contradictory | repeated)].reset_index(drop=True), dropped.reset_index(drop=True)
 
 # %% ../nbs/00_data.ipynb #6781fb73
-def _gather(train, test, workers=None, tell=noop, decode=False, **names):
-    "One table of all photographs with `original`, `side` and the folder `_base` it is in, duplicates dropped; what was left out; and the table of names."
+def _gather(train, test, read, workers=None, decode=False):
+    "Of what `read_names` read: one table of all photographs with `original`, `side` and the folder `_base` it is in, duplicates dropped; what was left out; and the table of names."
     tables, left = [], []
     sides = [(side, source) for side, sources in (('train', train), ('test', test)) for source in sources]
-    read = read_names([source for _, source in sides], tell=tell, **names)
     for (side, source), (rows, skipped, _) in zip(sides, read):
         m, skipped = _manifest(source, rows, skipped, decode=decode, workers=workers)
         base, same = base_of(source), sum(t.source.iloc[0].split('~')[0] == m.source.iloc[0] for t in tables)
@@ -176,8 +178,9 @@ def prepare(
     with hold(out, 'prepare', tell):
         if done is not None: return done # it was killed when all was done
         claim_copies(out, key)
-        m, left, names = _gather(train, test, workers, tell, **asked)
-        m, left = write_copies(m, left, out, size, how, workers, tell)
+        m, left, names = _gather(train, test, read_names(train + test, tell=tell, **asked), workers)
+        tell(room_for_copies(m, out, size))
+        m, left = write_copies(m, left, out, size, how, workers)
         m = _split_sides(find_leaves(m, out, _embeddings(m, out, embed), workers), out, seed)
         _finish(m, left, names, out, key)
         del m # it is read again from the disk: never two of it
@@ -203,11 +206,10 @@ def survey(
     test:list, # folders and CSVs of the species kept unseen
     seed:int=0, # of the split
     workers:int|None=None, # threads
-    tell=print, # is told what was read from elsewhere than the names
     **names, # doubtful, species, labels: see `read_names`
 )->tuple: # manifest with its splits, left out (filename, reason, side), table of names
     "What `prepare` would make of the photographs. Raises `PlantnbError` as it does."
-    m, left, names = _gather(train, test, workers, tell, decode=True, **names)
+    m, left, names = _gather(train, test, read_names([*train, *test], **names), workers, decode=True)
     files = m.assign(filename=[str(base/f) for base, f in zip(m['_base'], m.filename)])
     return _split_sides(find_leaves(files, '', workers=workers), '', seed), left, names
 

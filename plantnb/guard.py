@@ -74,9 +74,9 @@ def fit_gallery(z:np.ndarray, # (n, d) embeddings, a row a manifest row
     return names, dict(axes=put(axes), middle=put(axes @ x.mean(0)), gallery=put((x - x.mean(0)) @ axes.T))
 
 # %% ../nbs/07b_no_leaf.ipynb #906c7b54
-def fit_companions(model, z:np.ndarray, manifest:pd.DataFrame, root:Path, store:Path, seed:int=0, how:str='crop', **kwargs # as for `fit_guard`
+def fit_companions(model, z:np.ndarray, manifest:pd.DataFrame, root:Path, store:Path, seed:int=0, **kwargs # as for `fit_guard`
                   )->tuple: # config fields `guard` and `nearest`, tensors for `checkpoint_save`
     "What goes into a checkpoint beside the model: the guard, and leaves to be named as neighbours."
-    guard, weights = fit_guard(model, z, manifest, root, store, seed, how, **kwargs)
+    guard, weights = fit_guard(model, z, manifest, root, store, seed, **kwargs)
     names, tensors = fit_gallery(z, manifest, seed=seed)
     return dict(guard=guard, nearest=names), dict(tensors, guard=weights)

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 # %% ../nbs/04b_metrics.ipynb #c39e8601
 def species_auroc(
     y:np.ndarray, # (n,) 1 = diseased
-    score:np.ndarray, # (n,) anything that grows with illness
+    score:np.ndarray, # (n,) anything that is larger for diseased leaves
     species, # (n,) species of each leaf
 )->float: # mean AUROC over species that have both labels; over all leaves when there is no such species
     "Mean AUROC over species"

@@ -150,15 +150,19 @@ def _below(f, folder):
     for at in (os.path.abspath, os.path.realpath):
         if Path(at(f)).is_relative_to(at(folder)): return Path(at(f)).relative_to(at(folder))
 
+def _inside(answers, folder):
+    "The answers below a folder."
+    return answers[np.array([_below(f, folder) is not None for f in answers.filename], bool)] # a list of none would choose columns
+
 # %% ../nbs/07_predict.ipynb #0e70d15f
 def folder_summary(
     answers:pd.DataFrame, # from `predict`
     folders:list, # folders that were asked for, or one of them
 )->pd.DataFrame: # folder; healthy, diseased, unsure, no_leaf, failed: counts; share diseased of those with a verdict, low, high: its 95 % interval
     "A row a folder, over all the photographs below it; what got no verdict is counted, and has no part in the share."
-    rows, photographs = [], answers[np.array([not os.path.isdir(f) for f in answers.filename], bool)] # a list of none would choose columns
+    rows, photographs = [], answers[np.array([not os.path.isdir(f) for f in answers.filename], bool)]
     for folder in map(Path, listify(folders)):
-        inside = photographs[np.array([_below(f, folder) is not None for f in photographs.filename], bool)]
+        inside = _inside(photographs, folder)
         n = {what.replace(' ', '_'): int((inside.decision == what).sum()) for what in (*LABELS, 'unsure', 'no leaf')}
         known = n['healthy'] + n['diseased']
         low, high = share_interval(n['diseased'], known)
@@ -174,7 +178,7 @@ def tree_labels(
 )->pd.DataFrame: # a row a file: species, label; '' where no name says it; None where not both labels are said
     "Species and label of each file from the folders above it, where their names say them or you do. What is guessed does not count."
     names, told = [_below(f, folder).as_posix() for f in files], read_labels(labels) if labels else {}
-    rows, _, _ = read_tree(folder, told=told, tell=noop, unnamed=species_name(Path(folder).resolve().name), names=names)
+    rows, _, _ = read_tree(folder, told=told, unnamed=species_name(Path(folder).resolve().name), names=names)
     said = {name: (species, label) for name, species, label, _, how in rows if how in ('said', 'told') and label in LABELS}
     t = pd.DataFrame([said.get(name, ('', '')) for name in names], columns=['species', 'label'])
     return t if set(LABELS) <= set(t.label) else None
@@ -187,8 +191,7 @@ def tree_metrics(
 )->dict: # auroc, balanced_accuracy (of those with a verdict), answered (their share): means over species; leaves. None where labels are not known
     "How right the answers below a labelled folder are."
     from sklearn.metrics import roc_auc_score
-    ok = answers[answers.score.notna()]
-    ok = ok[np.array([_below(f, folder) is not None for f in ok.filename], bool)]
+    ok = _inside(answers[answers.score.notna()], folder)
     truth = tree_labels(ok.filename, folder, labels) if len(ok) else None
     if truth is None: return None
     t = truth.assign(score=ok.score.values, decision=ok.decision.values)[(truth.label != '').values]
@@ -196,6 +199,19 @@ def tree_metrics(
     right = lambda g: np.mean([(g.decision == k)[(g.label == k) & g.decision.isin(LABELS)].mean() for k in LABELS])
     found = [(roc_auc_score(g.label == 'diseased', g.score), right(g), g.decision.isin(LABELS).mean()) for g in each]
     return dict(zip(('auroc', 'balanced_accuracy', 'answered'), map(float, np.mean(found, 0)))) | dict(leaves=len(t)) if found else None
+
+# %% ../nbs/07_predict.ipynb #67a1dffc
+@patch
+def answer(self:Predictor,
+    photos:list, references=None, # photographs and folders, as paths; from `references`
+    labels:Path=None, # what you say of names, see `read_labels`
+    **kwargs, # for `predict`: progress, nearest, together
+)->tuple: # from `predict`; a row a folder: `folder_summary`, `tree_metrics`, and how many files of it were left alone
+    "Answers for everything that was asked for, and for each folder how they come out together."
+    answers = self.predict(photos, references, **kwargs)
+    folders = list(dict.fromkeys(p for p in photos if p.is_dir()))
+    marks = pd.DataFrame([tree_metrics(answers, f, labels) or {} for f in folders], columns=['leaves', 'auroc', 'balanced_accuracy', 'answered'], dtype=float)
+    return answers, pd.concat([folder_summary(answers, folders), marks], axis=1).assign(left_alone=[left_alone(f) for f in folders])
 
 # %% ../nbs/07_predict.ipynb #f0c205b4
 @patch

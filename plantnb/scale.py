@@ -113,17 +113,18 @@ def in_parts(f:callable, items:list # some items -> (m, d) array
     return made
 
 # %% ../nbs/08_scale.ipynb #53de4522
-def train_shared(body:Body, z:np.ndarray, manifest:pd.DataFrame, root:Path, # frozen; its embeddings; from `prepare`, and its folder
-                 out:Path, epochs:int=None, pairs:int=None, seed:int=0, # gets models/; default: the chapters'
+def train_shared(body:Body, manifest:pd.DataFrame, root:Path, # frozen; from `prepare`, and its folder
+                 out:Path, epochs:int=None, pairs:int=None, seed:int=0, # gets embeddings/ and models/; default: the chapters'
                 )->dict: # model's name -> (model, its embeddings of the manifest's leaves)
-    "Trains the three models together with the other processes."
-    how = dict(seed=seed, **({'epochs': epochs} if epochs else {}))
+    "Embeds the leaves and trains the three models, together with the other processes."
+    files, how = [Path(root)/f for f in manifest.filename], dict(seed=seed, **({'epochs': epochs} if epochs else {}))
     folder, device = lambda name: Path(out)/'models'/name, default_device()
+    z = embed_shared(body, files, Path(out)/'embeddings')
     baseline, _ = fit_baseline(body, z, manifest, folder('baseline'), **how)
     cnn, _ = fit_twin_cnn(manifest, root, folder('twin_cnn'), n=pairs, **how)
     resnet, _ = fit_twin_resnet(body, z, manifest, folder('twin_resnet'), **how)
     with torch.inference_mode(): narrow = resnet.path[1](torch.from_numpy(z).to(device)).cpu().numpy()
-    wide = in_parts(partial(embed, cnn.path), [Path(root)/f for f in manifest.filename])
+    wide = in_parts(partial(embed, cnn.path), files)
     return dict(baseline=(baseline, z), twin_cnn=(cnn, wide), twin_resnet=(resnet, narrow))
 
 def score_shared(models:dict, manifest:pd.DataFrame, seed:int=0 # from `train_shared`
@@ -147,8 +148,7 @@ def train_many(
     manifest = pd.concat([read_manifest(prepared/f'{side}_labels.csv') for side in ('train', 'test')], ignore_index=True)
     with together():
         body = make_body(backbone).to(default_device())
-        z = embed_shared(body, [prepared/f for f in manifest.filename], out/'embeddings')
-        models = train_shared(body, z, manifest, prepared, out, epochs, pairs, seed)
+        models = train_shared(body, manifest, prepared, out, epochs, pairs, seed)
         if rank() == 0:
             write_csv(score_shared(models, manifest, seed), out/'scores.csv')
             print(f'{world()} processes, {len(manifest)} leaves: {out/"scores.csv"}')

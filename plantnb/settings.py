@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'parse_protocol', 'check_asked', 'species_asked', 'choose_leaves',
-           'settle']
+           'settle', 'claim_run']
 
 # %% ../nbs/u09_settings.ipynb #717ceb17
+import json
 from pathlib import Path
 from fastcore.basics import listify
 from .core import *
@@ -71,3 +72,18 @@ def settle(asked:dict, # what `plantnb_run` was called with
                  labels=asked['labels'] and str(asked['labels']))
     settings = dict(**where, leaves=leaves, backbone=backbone, **kept, protocols=protocols, pairs=asked['pairs'], epochs=epochs)
     return settings | {k: v for k,v in later.items() if v}
+
+# %% ../nbs/u09_settings.ipynb #c267c12e
+def claim_run(out:Path, # the run folder
+              settings:dict, # what the result depends on
+             )->None:
+    "Writes `config.json`, or raises `PlantnbError` if `out` holds a run with other settings."
+    path = out/'config.json'
+    if path.exists():
+        old = read_json(path)
+        differs = [k for k in {**old, **settings} if k != 'versions' and old.get(k) != settings.get(k)]
+        if differs:
+            told = ', '.join(f'{k}: {old.get(k)}, now {settings.get(k)}' for k in differs)
+            raise PlantnbError(f'{out}: holds a run with other settings ({told}); choose another --out')
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({**settings, 'versions': versions()}, indent=1))

@@ -12,7 +12,6 @@ from collections import Counter
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from sys import intern
-from fastcore.basics import noop
 from .core import *
 from .names import *
 from .files import *
@@ -123,14 +122,13 @@ def read_table(
     path:str|Path, # CSV of photographs and labels
     species:str=None, # of the leaves whose rows name none
     told:dict={}, # from `read_labels`
-    tell=print, # is told what was read from elsewhere than the table
 )->tuple: # rows, skipped and names, as from `read_tree`; the species is 'unknown' where nothing names one
     "Photographs that a table lists, and what its labels say of them. Raises `PlantnbError` for a table that cannot be read."
     d, place, rows, skipped = _read_csv(Path(path)), _Places(Path(path)), [], []
     keys = list(zip(d.species.map(str.strip), d.label.map(str.strip)))
     found = {key: _one_cell(*key, n) for key, n in sorted(Counter(keys).items())}
     unnamed = 'ask' if any(r['own'] for r in found.values() if r['label'] != 'leave out') else 'unknown'
-    names = answer_names(list(found.values()), Path(path).parent, species, told, tell, unnamed)
+    names = answer_names(list(found.values()), Path(path).parent, species, told, unnamed)
     several = {f: ls for f, ls in d.groupby('filename').label.agg(lambda c: list(dict.fromkeys(c))).items() if len(ls) > 1}
     for name, key, disease in dict.fromkeys(zip(d.filename, keys, d.disease)):
         r = found[key]
@@ -181,7 +179,7 @@ def inputs_of(
     "Every file that `source` is read from."
     csv = _find_csv(source)
     if not csv: return (Path(source)/name for name, reason in walk(source_root(source)) if not reason)
-    rows, skipped, _ = read_table(csv, tell=noop)
+    rows, skipped, _ = read_table(csv)
     return chain([csv], (csv.parent/r[0] for r in rows + skipped if '\0' not in r[0]))
 
 # %% ../nbs/u00_tables.ipynb #d3ebe028
@@ -190,8 +188,7 @@ def read_source(
     species:str=None, # of the leaves whose names give none
     told:dict={}, # from `read_labels`
     doubtful:bool=False, # keep PlantaeK's doubtful pears, see `parse_plantaek`
-    tell=print, # is told what was read from elsewhere than the names
 )->tuple: # rows (filename, species, label, disease, how), skipped (filename, reason), names (a dict a name, for `names_table`)
     "What a folder or a table says of its photographs."
     csv = _find_csv(source)
-    return read_table(csv, species, told, tell) if csv else read_tree(source_root(source), species, told, doubtful, tell)
+    return read_table(csv, species, told) if csv else read_tree(source_root(source), species, told, doubtful)

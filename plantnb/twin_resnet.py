@@ -11,6 +11,7 @@ from pathlib import Path
 from fastai.basics import *
 from .data import *
 from .nets import *
+from .pairs import *
 from .siamese import *
 
 # %% ../nbs/03_twin_resnet.ipynb #358ef8db
@@ -20,7 +21,8 @@ def fit_twin_resnet(body:Body, # frozen
                     folder:Path, # gets history.csv and training/
                     epochs:int=4, n:int=2000, # draws of pairs, pairs in each
                     combine:str='symmetric', # or the article's `bilinear`
-                    seed:int=0, resume:bool=False,
+                    seed:int=0, # of all that is drawn by chance
+                    resume:bool=False, # go on from the last saved epoch
                    )->tuple: # (Twin with its best epoch, history)
     "The article's second twin, trained on pairs of embeddings that the frozen body gave once."
     check_labels(manifest)

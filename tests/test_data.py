@@ -253,19 +253,19 @@ def test_prepare_writes_the_articles_layout(tmp_path, sides):
 def test_prepare_is_done_once(tmp_path, sides, monkeypatch):
     first = prepare(*sides, tmp_path/'out', size=32)
     times = {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*')}
-    monkeypatch.setattr(copies, '_write_leaf', lambda *a, **k: pytest.fail('written again'))
+    monkeypatch.setattr(copies, 'write_leaf', lambda *a, **k: pytest.fail('written again'))
     pd.testing.assert_frame_equal(prepare(*sides, tmp_path/'out', size=32), first)
     assert times == {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*')}
 
 def test_interrupted_then_finished(tmp_path, sides, monkeypatch):
     prepare(*sides, tmp_path/'whole', size=32)
-    write, written = copies._write_leaf, []
+    write, written = copies.write_leaf, []
     def dies(job, size, how):
         if len(written) == 20: raise KeyboardInterrupt
         written.append(job[1].name); return write(job, size, how)
-    monkeypatch.setattr(copies, '_write_leaf', dies)
+    monkeypatch.setattr(copies, 'write_leaf', dies)
     with pytest.raises(KeyboardInterrupt): prepare(*sides, tmp_path/'out', size=32, workers=1)
-    monkeypatch.setattr(copies, '_write_leaf', write)
+    monkeypatch.setattr(copies, 'write_leaf', write)
     half = {p:p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('img*.jpg')}
     assert 0 < len(half) < 72
     prepare(*sides, tmp_path/'out', size=32)
@@ -730,6 +730,6 @@ def test_no_rehearsal_leaf_is_taken_for_another(rehearsal, tmp_path):
     rows, looks = [], []
     for side, folder, step in (('train', 'plantvillage', 12), ('test', 'field', 4)):
         for i, f in enumerate(some(folder, step)):
-            look, reason = copies._write_leaf((f, tmp_path/f'{side}{i}.jpg'), 256, 'crop')
+            look, reason = copies.write_leaf((f, tmp_path/f'{side}{i}.jpg'), 256, 'crop')
             rows.append((side, f'{side}{i}.jpg')); looks.append(look); assert reason is None
     assert repeats._twins(pd.DataFrame(rows, columns=['side', 'filename']), looks, tmp_path) == {}

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'tests'))
 import soak
 from soak import pictures
-from plantnb import article, data, metrics, predict, siamese, splits, verdict
+from plantnb import article, data, metrics, pairs, predict, splits, verdict
 from plantnb.core import LABELS, PlantnbError, write_csv
 from plantnb.files import IMAGE_SUFFIXES
 
@@ -96,16 +96,16 @@ def test_splits(m, seed, shuffle):
 @given(manifests(), st.integers(1, 60), st.integers(0, 9))
 def test_pairs(m, n, seed):
     possible = set(m.label) == set(LABELS) and (m.groupby('label').leaf.nunique() >= 2).all()
-    try: pairs, same = siamese.draw_pairs(m, n, np.random.default_rng(seed))
+    try: drawn, same = pairs.draw_pairs(m, n, np.random.default_rng(seed))
     except PlantnbError as e:
         assert not possible or m.groupby('label').leaf.nunique().min() < 4, e # unlucky only where there are hardly any leaves
         return
     label, leaf = m.label.to_numpy(), m.leaf.to_numpy()
-    assert ((label[pairs[:, 0]] == label[pairs[:, 1]]) == same).all()
-    assert (leaf[pairs[:, 0]] != leaf[pairs[:, 1]]).all()
+    assert ((label[drawn[:, 0]] == label[drawn[:, 1]]) == same).all()
+    assert (leaf[drawn[:, 0]] != leaf[drawn[:, 1]]).all()
     assert abs(2*same.sum() - n) <= 2
-    again = siamese.draw_pairs(m, n, np.random.default_rng(seed))
-    assert (again[0] == pairs).all() and (again[1] == same).all()
+    again = pairs.draw_pairs(m, n, np.random.default_rng(seed))
+    assert (again[0] == drawn).all() and (again[1] == same).all()
 
 
 # --- properties: metrics, against scikit-learn and closed forms

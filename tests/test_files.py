@@ -31,7 +31,7 @@ def layouts(path):
 
 def as_it_says(top, folder, species, rows):
     top = touch(top/folder, *rows.path)
-    found, skipped, _ = read_tree(top, species, tell=lambda text: None)
+    found, skipped, _ = read_tree(top, species)
     got = {name: dict(species=s, label=label, disease=d) for name, s, label, d, _ in found} | {name: dict(label='left out') for name, _ in skipped}
     for r in rows.itertuples():
         g = got.get(r.path, dict(label='left out')) # not walked: hidden
@@ -78,7 +78,7 @@ def test_diseases_that_are_named_after_other_plants(tmp_path):
     assert said == {'sugarcane/orange rust': ('sugarcane', 'diseased'), 'sugarcane/healthy': ('sugarcane', 'healthy'), 'lemon/Citrus Canker': ('lemon', 'diseased'),
                     'citrus/orange_canker': ('orange', 'diseased'), 'citrus/orange_healthy': ('orange', 'healthy'), 'bean/soybean blight': ('bean', 'ask')}
     lemon = touch(tmp_path/'lemon', 'Citrus Canker/1.jpg', 'Healthy Leaf/1.jpg')
-    assert {r[1] for r in read_tree(lemon, tell=lambda text: None)[0]} == {'lemon'}
+    assert {r[1] for r in read_tree(lemon)[0]} == {'lemon'}
 
 def test_a_species_that_is_told_counts_for_leaves_without_one(tmp_path):
     touch(tmp_path/'MangoLeafBD', 'Healthy/1.jpg', 'Gall Midge/2.jpg')

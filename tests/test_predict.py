@@ -235,6 +235,11 @@ def test_help_is_light_and_says_what_it_cannot_do(field):
     assert 'names no disease' in ran.stdout and 'good photograph' in ran.stdout
 
 
+def test_an_empty_name_is_no_photograph(field, capsys, monkeypatch):
+    code, out, err = in_process(field, capsys, monkeypatch, '', model='models/baseline')
+    assert (code, out) == (2, '') and 'empty name' in err
+
+
 def test_command_with_a_model_that_is_none(field, capsys, monkeypatch):
     code, out, err = in_process(field, capsys, monkeypatch, 'x.jpg', model='nowhere')
     assert (code, out, err.count('\n')) == (1, '', 1) and 'nowhere' in err
@@ -304,6 +309,13 @@ def test_a_guard_says_no_leaf_and_keeps_the_score(field):
     answer = p.predict(field/'my leaves, ünï')
     assert (answer.decision == 'no leaf').sum() == 1 and answer.score.notna().all()
     assert folder_summary(answer, field/'my leaves, ünï').no_leaf[0] == 1
+
+
+def test_the_leaves_most_alike_are_those_the_model_keeps(field):
+    baseline, twin = (load(field/'models'/name) for name in ('baseline', 'twin'))
+    assert baseline.nearest(torch.randn(2, 5).numpy()) == [[], []]
+    named = Predictor(twin.model, dict(twin.config, rule=dict(twin.rule, references=[*'abcdef'])))
+    assert named.nearest(twin.model.references.cpu().numpy(), n=1) == [[name] for name in 'abcdef']
 
 
 def test_only_said_and_told_labels_are_marked(field, tmp_path):

@@ -293,7 +293,7 @@ def test_a_copy_brought_by_hand(tmp_path, server, published):
 
 def test_progress_in_a_log_file_is_a_line_now_and_then(monkeypatch):
     said = []
-    m = fetching._Meter('plantleaves', 7_000_000_000, said.append)
+    m = fetching._Meter(SimpleNamespace(tell=said.append), 'plantleaves', 7_000_000_000)
     m.began = m.last = time.time() - 31
     m(62_000_000); m(1)
     assert len(said) == 1 and said[0].startswith('plantleaves: 62.0 MB of 7.0 GB, 2.0 MB a second')

@@ -1,7 +1,8 @@
 """The plan of the house: which room may use which, and how large a room, a chapter or a signature may be.
 
-What is over a limit today stands in `LEDGER`, which may only shrink: a number above it fails, and so does one that has fallen below it,
-until the ledger says so. `python tests/test_structure.py` prints `PLAN` and `LEDGER` as they would be today, to be pasted here.
+Who may have more parameters than the limit, and why, stands in `ALLOWED`. What else is over a limit today stands in `LEDGER`, which may
+only shrink: a number above it fails, and so does one that has fallen below it, until the ledger says so.
+`python tests/test_structure.py` prints `PLAN` and `LEDGER` as they would be today, to be pasted here.
 """
 import ast, builtins, dis, functools, graphlib, importlib, json, re, textwrap
 from collections import Counter
@@ -55,8 +56,9 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
     'training': {
         'training': 'core photos data nets',
         'baseline': 'nets embeddings training',
-        'siamese': 'core photos data nets embeddings training',
-        'twin_resnet': 'data nets siamese',
+        'pairs': 'core photos nets',
+        'siamese': 'data nets embeddings training pairs',
+        'twin_resnet': 'data nets pairs siamese',
     },
     'judging': {
         'evaluation': 'core metrics verdict',
@@ -89,58 +91,18 @@ LIMITS = {'cells of a chapter': 65, 'code lines of a chapter': 350, 'export line
     'cells of an appendix': 65, 'code lines of an appendix': 360, 'export lines of a module': 300, 'definitions of a module': 40,
     'parameters of a function': 7, 'private names imported': 0,
     ('signatures with', 'settings'): 3, ('signatures with', 'resume'): 6, ('signatures with', 'tell'): 10}
-LEDGER = { # (what, of which): today's number, where that is over its limit
-    ('export lines of a chapter', '09_run'): 258,
-    ('cell of the first picture', '01_baseline'): 36,
-    ('cell of the first picture', '01a_training'): 49,
-    ('cell of the first picture', '02_siamese'): 41,
-    ('cell of the first picture', '03a_verdict'): 48,
-    ('cell of the first picture', '04_evaluation'): 34,
-    ('cell of the first picture', '04a_shots'): 21,
-    ('cell of the first picture', '04c_unsure'): 21,
-    ('cell of the first picture', '05b_finetune'): 22,
-    ('cell of the first picture', '05c_few'): 28,
-    ('cell of the first picture', '05e_distance'): 28,
-    ('cell of the first picture', '07_predict'): 47,
-    ('cell of the first picture', '07a_yours'): 30,
-    ('cell of the first picture', '07b_no_leaf'): 24,
-    ('cell of the first picture', '09_run'): 999,
-    ('cells after the last picture', '08_scale'): 25,
-    ('cells after the last picture', '09_run'): 999,
+ALLOWED = { # functions that may have more parameters than the others: as many as here
+    'cli.plantnb_run': 20, 'cli.plantnb_predict': 14, # the commands: an option a parameter
+    # library entries, whose parameters are all the user's choices, and most of them have a default
+    'data.prepare': 12, 'evaluation.k_shot': 10, 'finetune.fine_tune': 9, 'best.fit_best': 10, 'grounds.embed_composites': 10, 'pairs.pair_dls': 9,
+    'siamese.fit_twin_cnn': 9, 'twin_resnet.fit_twin_resnet': 9, 'distance.fit_metric_head': 9, 'guard.fit_guard': 10,
+    'toy.half_outline': 10, 'toy._species': 11, 'toy.draw_leaves': 8, # drawings: a leaf is made of many numbers
+}
+LEDGER = { # (what, of which): today's number, where that is over its limit; the toy leaves, a chapter that draws everything it tells of
     ('cells of an appendix', 'a1_toy'): 110,
     ('code lines of an appendix', 'a1_toy'): 606,
-    ('code lines of an appendix', 'a3_cli'): 370,
-    ('code lines of an appendix', 'ua2_fetching'): 369,
     ('export lines of a module', 'toy'): 522,
     ('definitions of a module', 'toy'): 61,
-    ('parameters of a function', 'best.learner'): 9,
-    ('parameters of a function', 'best.trunk_views'): 8,
-    ('parameters of a function', 'best.fit_best'): 10,
-    ('parameters of a function', 'cli.plantnb_run'): 20,
-    ('parameters of a function', 'cli._misused'): 11,
-    ('parameters of a function', 'cli.plantnb_predict'): 14,
-    ('parameters of a function', 'data.make_manifest'): 8,
-    ('parameters of a function', 'data.prepare'): 12,
-    ('parameters of a function', 'distance.fit_metric_head'): 9,
-    ('parameters of a function', 'download.Resume.__init__'): 8,
-    ('parameters of a function', 'evaluation._shots_on_valid'): 9,
-    ('parameters of a function', 'evaluation.k_shot'): 10,
-    ('parameters of a function', 'fetching.fetch'): 8,
-    ('parameters of a function', 'fetching.ask_first'): 8,
-    ('parameters of a function', 'finetune.fine_tune'): 9,
-    ('parameters of a function', 'grounds.embed_composites'): 10,
-    ('parameters of a function', 'guard.fit_guard'): 10,
-    ('parameters of a function', 'guard.fit_companions'): 8,
-    ('parameters of a function', 'scale.train_shared'): 8,
-    ('parameters of a function', 'siamese.pair_dls'): 9,
-    ('parameters of a function', 'siamese.fit_twin_cnn'): 9,
-    ('parameters of a function', 'toy.half_outline'): 10,
-    ('parameters of a function', 'toy._species'): 11,
-    ('parameters of a function', 'toy.draw_leaves'): 8,
-    ('parameters of a function', 'twin_resnet.fit_twin_resnet'): 9,
-    ('private names imported', 'benchmarks/prepare.py'): 1,
-    ('signatures with', 'resume'): 7,
-    ('signatures with', 'tell'): 25,
 }
 
 # --- what there is
@@ -327,7 +289,9 @@ def measured():
     found = [*map(of_notebooks, NOTEBOOKS), *map(module_sizes, MODULES), *map(of_private, [*MODULES, *SCRIPTS]), suitcases()]
     return {key: n for part in found for key, n in part.items()}
 
-def limit(key): return LIMITS[key if key in LIMITS else key[0]]
+def limit(key):
+    usual = LIMITS[key if key in LIMITS else key[0]]
+    return ALLOWED.get(key[1], usual) if key[0] == 'parameters of a function' else usual
 
 def complaints(sizes):
     "What is over its limit or ledger, and what the ledger need not hold any more, a line each."
@@ -350,6 +314,10 @@ def test_no_suitcases(): nothing(list(complaints(suitcases())))
 
 def test_the_ledger_knows_what_there_is():
     nothing([f'{what}: {of}: is gone, take it from the ledger' for what, of in LEDGER.keys() - measured().keys()])
+
+def test_who_is_allowed_more_has_more():
+    has = {of: n for (what, of), n in measured().items() if what == 'parameters of a function' and n > LIMITS[what]}
+    assert {of: has.get(of) for of in ALLOWED} == ALLOWED
 
 # --- the ledger as it would be today
 

@@ -13,7 +13,7 @@ FLOORS = { # from the ground up
     'leaves': 'repeats splits copies data',
     'where leaves come from': 'toy simulated sources archives download fetching',
     'networks and verdicts': 'metrics verdict nets embeddings checkpoint explain',
-    'training': 'training baseline siamese twin_resnet distance',
+    'training': 'training baseline pairs siamese twin_resnet distance',
     'judging': 'evaluation article plots report',
     'beyond': 'cutout grounds generalise finetune best guard',
     'answers': 'predict app export',

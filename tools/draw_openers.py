@@ -195,17 +195,25 @@ def pair(path, note, fill, stroke):
 
 def siamese(): return card(*pair(('path', 'the same weights', 'for both'), 'two embeddings', '#fff', GREEN))
 
+def four_kinds():
+    "Pairs of healthy and diseased leaves: each kind as frequent as the others."
+    healthy, spots = [('ovalleaf', 'healthy', 5), ('starleaf', 'healthy', 3)], [('ovalleaf', 'spot', 5), ('starleaf', 'rust', 4)]
+    def one(x, a, b, words):
+        shown = ''.join(picture(x + 80*i, 34, 72, leaf(*of[:2], seed=of[2])) for i, of in enumerate((a, b)))
+        return shown + text(x + 76, 128, words, 17, weight=600) + text(x + 76, 150, 'one pair in four', 15, GREY)
+    kinds = [(*healthy, 'same'), (*spots, 'same'), (healthy[0], spots[1], 'different'), (spots[0], healthy[1], 'different')]
+    return card(*(one(24 + 186*i, *kind) for i, kind in enumerate(kinds)))
+
 def twin_resnet(): return card(*pair(('pretrained body', 'frozen', '+ one dense layer'), '32 numbers each', '#dfe7f2', '#50709c'))
 
 def evaluation():
-    refs = [picture(150 + 46*(i % 3), 38 + 50*(i//3), 40, leaf('starleaf', 'healthy' if i < 3 else 'rust', seed=20 + i),
-                    GREEN if i < 3 else RED, 56) for i in range(6)]
-    bar = [f'<rect x="{x}" y="74" width="{w}" height="22" fill="{c}"/>' + text(x + w/2, y, name, 16) for x, w, c, name, y in
-           ((460, 110, GREEN, 'healthy', 62), (570, 50, AMBER, 'unsure', 122), (620, 116, RED, 'diseased', 62))]
-    mark = '<line x1="640" y1="85" x2="706" y2="85" stroke="#fff" stroke-width="3"/><circle cx="672" cy="85" r="6" fill="#fff"/>'
-    return card(picture(22, 46, 84, leaf('starleaf', 'spot', seed=8)), text(128, 94, '~', 26), *refs, text(216, 160, 'references', 16),
-                arrow(298, 85, 322, 85), box(328, 52, 98, 66, 'log-odds', size=17), arrow(430, 85, 454, 85), *bar, mark,
-                text(598, 160, 'a probability with an interval', 16))
+    "Healthy and diseased leaves in order, and one threshold: between them, and left of nearly all."
+    rng = np.random.default_rng(3)
+    def row(y, words, healthy, diseased):
+        marks = [dot(x, y + dy, 6, colour, .85) for middle, colour, dy in ((healthy, GREEN, -7), (diseased, RED, 7)) for x in rng.normal(middle, 45, 16)]
+        return text(24, y + 5, words, 17, anchor='start', weight=600) + ''.join(marks)
+    return card(row(50, 'species it knows', 320, 520), row(112, 'species never seen', 500, 630), line([(410, 20), (410, 138)], INK, 2.5),
+                text(410, 162, 'threshold', 16), text(250, 162, 'healthy', 16, GREEN), text(640, 162, 'diseased', 16, RED))
 
 def generalise():
     from plantnb.cutout import cut_out
@@ -667,7 +675,7 @@ OPENERS = {
     '07_predict': predict, '07a_yours': yours, '07b_no_leaf': no_leaf, '08_scale': scale, '09_run': run, 'a1_toy': toy,
     'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds, 'u00_copies': copies, 'u00_files': files, 'u00_folders': folders,
     'u00_names': names, 'u00_photos': photos, 'u00_repeats': repeats, 'u00_tables': tables, 'u01_checkpoint': checkpoint,
-    'u01_embeddings': store_of_embeddings, 'u03_simulated': simulated, 'u04_plots': plots, 'u04_report': report,
+    'u01_embeddings': store_of_embeddings, 'u02_pairs': four_kinds, 'u03_simulated': simulated, 'u04_plots': plots, 'u04_report': report,
     'u05_grounds': seven_grounds, 'u07_app': app, 'u07_export': export, 'u09_plan': plan, 'u09_settings': settings,
     'ua2_archives': archives, 'ua2_download': download, 'ua2_fetching': fetching}
 
