@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
-from fastcore.basics import chunked, listify, noop, patch
+from fastcore.basics import chunked, listify, patch
 from .core import *
 from .names import *
 from .files import *
