@@ -97,7 +97,7 @@ def article_sources(
 def beside_article(
     out:Path, # a finished run folder
 )->pd.DataFrame: # model, measure, the article's numbers, ours; in %
-    "The article's numbers beside a run's, also written to `article.csv` and into the report."
+    "The article's numbers beside a run's, also written to `article.csv`, which the report shows."
     metrics, scores = json.loads((out/'metrics.json').read_text()), pd.read_csv(out/'scores.csv')
     manifest, rows = read_manifest(out/'manifest.csv'), []
     unseen = ~manifest.species.isin(manifest.species[manifest.split == 'train'])
@@ -113,14 +113,4 @@ def beside_article(
         rows.append({'model': model, '% right of': measure, **dict(zip(('article: validation', 'article: test'), published)), **told})
     table = pd.DataFrame(rows)
     write_csv(table, out/'article.csv')
-    _add_to_report(out/'report.html', table, json.loads((out/'config.json').read_text())['backbone'])
     return table
-
-# %% ../nbs/04d_article.ipynb #faf049b4
-def _add_to_report(report, table, backbone):
-    "The table as the first section of a report."
-    note = f'Same measures, other splits: held leaves of our training species were never seen, and unseen species exclude those of training. Backbone: {backbone}.'
-    shown = table.to_html(index=False, border=0, na_rep='-')
-    section = f'<h2>The article, and this run</h2><p class="note">{note}</p><div class="wide">{shown}</div>'
-    page = report.read_text(encoding='utf8')
-    write_text(report, page.replace('</h1>', f'</h1>{section}', 1))

@@ -120,10 +120,9 @@ class _Job:
         "The main job, and where its report is."
         from plantnb.run import Run
         out = Path(self.asked['out'])
-        print(f'report: {Run(out, settle(self.asked, train, test, leaves), self.asked["resume"], self.tell)(train, test)}')
-        if self.asked['data']:
-            from plantnb.article import beside_article
-            print(beside_article(out).to_string(index=False))
+        job = Run(out, settle(self.asked, train, test, leaves), self.asked['resume'], self.tell)
+        print(f'report: {job(train, test)}')
+        if self.asked['data']: print(job.article.to_string(index=False))
 
 # %% ../nbs/a3_cli.ipynb #80f3bfec
 @call_parse

@@ -85,13 +85,14 @@ def _read_table(path):
 # %% ../nbs/u04_report.ipynb #d82a6a19
 def read_run(
     out:Path, # a run folder
-)->dict: # config, metrics, manifest, scores, references, skipped, names, histories (model -> table), models (model -> config)
+)->dict: # config, metrics, manifest, scores, references, skipped, names, article, histories (model -> table), models (model -> config)
     "What a report needs of a run folder. PlantnbError when config.json, manifest.csv, scores.csv or metrics.json is missing."
     out = Path(out); load = lambda p: json.loads(p.read_text(encoding='utf8'))
     for name in ('config.json','manifest.csv','scores.csv','metrics.json'):
         if not (out/name).exists(): raise PlantnbError(f'{out/name} is missing: no finished run folder; run plantnb_run --out {out}')
     return dict(config=load(out/'config.json'), metrics=load(out/'metrics.json'),
                 **{k:_read_table(out/f'{k}.csv') for k in ('manifest','scores','references','skipped','names')},
+                article=pd.read_csv(out/'article.csv') if (out/'article.csv').exists() else None,
                 histories={p.parent.name:h for p in sorted(out.glob('models/*/history.csv')) if 'epoch' in (h := pd.read_csv(p))}, # best has no epochs
                 models={p.parent.name:load(p) for p in sorted(out.glob('models/*/config.json'))})
 
@@ -236,6 +237,14 @@ def _how(run):
           + _section('How labels were read', _names(run['names']))
           + _section('Files left out', _skipped(run['skipped'])) + _fold('All settings', _table(_flat(run['config']))))
 
+# %% ../nbs/u04_report.ipynb #u04a0001
+def _article(run):
+    "The article's numbers beside this run's, where they were compared (`beside_article`)."
+    if run['article'] is None: return ''
+    note = f'Same measures, other splits: held leaves of our training species were never seen, and unseen species exclude those of training. Backbone: {run["config"]["backbone"]}.'
+    shown = run['article'].to_html(index=False, border=0, na_rep='-')
+    return f'<h2>The article, and this run</h2><p class="note">{note}</p><div class="wide">{shown}</div>'
+
 # %% ../nbs/u04_report.ipynb #0674797a
 def write_report(
     out:Path, # a finished run folder
@@ -246,7 +255,7 @@ def write_report(
     out = Path(out); run = read_run(out); config = run['config']; backbone = config.get('backbone', 'not recorded')
     leaves = str(leaves or config.get('leaves') or 'Leaves'); images = images or _images_root(out, config, run['manifest'])
     title = html.escape(f'{leaves}: healthy or diseased?'); what = lambda t: f'{leaves}, {backbone}: {t}'
-    body = ''.join([f'<h1>{title}</h1>', _p(f'Backbone that ran: {backbone}. Seed: {config.get("seed", "not recorded")}.'),
+    body = ''.join([f'<h1>{title}</h1>', _article(run), _p(f'Backbone that ran: {backbone}. Seed: {config.get("seed", "not recorded")}.'),
         f'<div class="head">{_list(headline(run["metrics"]))}</div>', _section('What it cannot do', _p(CANNOT)),
         _tables(run), _pictures(run, out/'figures', images, what), _how(run)])
     head = f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title><style>{CSS}</style>'

@@ -68,7 +68,7 @@ def look(self:Run, train, test # folders or CSVs
     sources = [source for side,asked in dict(train=train, test=test).items() for source in sources_of(asked, side)]
     keep_apart(self.out, sources)
     names = names_table([name for _,_,names in read_names(sources, tell=noop, **self.told_of_names()) for name in names])
-    if self.settings.get('leaves') != 'Toy leaves': show_names(names)
+    if self.settings.get('leaves') != TOY: show_names(names)
 
 @patch
 def told_of_names(self:Run)->dict: # arguments of `prepare`
@@ -87,7 +87,8 @@ def prepare_leaves(self:Run, train, test # folders or CSVs
     self.tell('prepare the photographs')
     self.embedded, finder.key = 0, self.settings['backbone']
     how = {k: self.settings[k] for k in ('how', 'seed')}
-    self.manifest = prepare(train, test, self.out, embed=finder, tell=self.tell, **how, **self.told_of_names())
+    alike = None if self.settings.get('leaves') == TOY else finder # a toy leaf is drawn once: clusters would only join those that look alike
+    self.manifest = prepare(train, test, self.out, embed=alike, tell=self.tell, **how, **self.told_of_names())
     self.check_leaves()
     if self.resume: check_same(self.manifest, self.out)
     write_csv(self.manifest, self.out/'manifest.csv')
@@ -285,6 +286,7 @@ def judge(self:Run):
     self.metrics = evaluate(scores, self.manifest)
     for name,found in self.pairs.items(): self.metrics[name]['pairs'] = found
     write_text(self.out/'metrics.json', json.dumps(self.metrics, indent=1))
+    if self.settings['leaves'] == PUBLISHED: self.article = beside_article(self.out) # article.csv
 
 @patch
 def report(self:Run)->Path: # out/report.html
