@@ -12,7 +12,6 @@ from copy import copy
 from pathlib import Path
 from fastcore.basics import noop, patch
 from fastprogress.fastprogress import progress_bar
-from matplotlib import rc_context
 from .core import *
 from .settings import *
 from .files import *
@@ -29,6 +28,7 @@ from .siamese import *
 from .twin_resnet import *
 from .evaluation import *
 from .article import *
+from .summary import *
 from .report import *
 from .generalise import *
 from .best import *
@@ -290,13 +290,16 @@ def judge(self:Run):
 
 @patch
 def report(self:Run)->Path: # out/report.html
-    "Chapter 04: one page of it all, a card beside every model, and the main table on the screen."
-    with rc_context({'text.parse_math': False}): page = write_report(self.out) # a dollar in the name of a species is a dollar
+    "Chapter 04: one page of it all, and a card beside every model."
+    page = write_report(self.out)
     write_cards(self.out)
     self.tell('done')
-    table = metrics_table(self.metrics).drop(columns=['accuracy', 'F1', 'threshold regret', 'interval'])
-    print(table[~table.protocol.str.contains('queries')].to_string(index=False))
     return page
+
+@patch
+def last_words(self:Run)->list: # lines for the screen
+    "What was found, where the report is, and what can be done now: for somebody who has read nothing."
+    return last_lines(self.out, pd.concat(self.scores, ignore_index=True), self.manifest, self.settings['leaves'])
 
 # %% ../nbs/u09_plan.ipynb #4da862bb
 def in_words(seconds:float)->str:

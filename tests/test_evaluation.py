@@ -2,16 +2,18 @@
 import json, re
 from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest, torch
+from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import nn
 from plantnb.article import pair_metrics
-from plantnb.core import PlantnbError
+from plantnb.core import LABELS, PlantnbError
 from plantnb.evaluation import METRICS, REFERENCES, SAME_QUERIES, SCORES, evaluate, k_shot, metrics_table, score_rows, species_table, zero_shot
 from plantnb.generalise import transductive
 from plantnb.metrics import species_auroc
 from plantnb.nets import Twin, make_combine
-from plantnb.plots import plot_reliability, plot_roc, plot_species
+from plantnb.plots import plot_reliability, plot_roc, plot_species, surest
 from plantnb.report import write_report
+from plantnb.summary import first_model, run_in_words, shares
 from plantnb.verdict import draw_references, evidence, fit_rule, probability
 
 NASTY = '<img src=x onerror="alert(1)">&.jpg'
@@ -137,15 +139,52 @@ def test_report_is_one_file(run):
     path = write_report(out, leaves='Simulated leaves'); text = path.read_text(encoding='utf8'); p = Page(); p.feed(text)
     assert p.open == [] and p.mute == 0 and 'script' not in p.tags and 'link' not in p.tags
     assert p.links and all(o.startswith('data:image/') for o in p.links) and not re.search(r'url\(|@import', text)
-    for words in ('names no disease', 'none &lt;b&gt;', 'these species only', 'prefers-color-scheme', 'viewport', '2 files were left out', 'k-shot:', '&lt;img src=x'): assert words in text, words
-    assert {'roc_unseen.png', 'reliability_unseen.png', 'species.png', 'history.png'} <= {o.name for o in (out/'figures').glob('*.png')}
+    for words in ('names no disease', 'none &lt;b&gt;', 'these species only', 'prefers-color-scheme', 'viewport', '2 files were left out', 'k-shot:', '&lt;img src=x', 'it finds', 'Mistakes and right answers'): assert words in text, words
+    assert {'roc_unseen_baseline.png', 'reliability_unseen.png', 'species.png', 'history_twin_cnn.png'} <= {o.name for o in (out/'figures').glob('*.png')}
     assert NASTY not in text and str(out) not in text and write_report(out, leaves='Simulated leaves').read_text(encoding='utf8') == text
 
-def test_report_shows_mistakes_when_photographs_are_there(run, tmp_path):
-    from PIL import Image
-    out, m, *_ = run
-    for f in m.filename: (tmp_path/f).parent.mkdir(parents=True, exist_ok=True); Image.new('RGB', (32, 32), 'green').save(tmp_path/f, 'JPEG')
-    assert 'surest wrong decisions' in write_report(out, images=tmp_path).read_text(encoding='utf8') and list((out/'figures').glob('mistakes_*.png'))
+def green(m, folder):
+    for f in m.filename: (folder/f).parent.mkdir(parents=True, exist_ok=True); Image.new('RGB', (32, 32), 'green').save(folder/f, 'JPEG')
+
+def test_report_begins_with_a_sentence_and_twelve_leaves(run, tmp_path):
+    out, m, z, scores, *_ = run; green(m, tmp_path)
+    text = write_report(out, images=tmp_path).read_text(encoding='utf8'); name, _ = first_model(shares(scores, m)); p = Page(); p.feed(text)
+    order = [f'{name}, the article', 'Six mistakes and six right answers', 'What each model said', 'Species by species', 'What it cannot do', 'Mistakes, species by species', '<details><summary>All results']
+    assert [text.index(o) for o in order] == sorted(text.index(o) for o in order) and p.open == [] and p.mute == 0
+    wrong, right = (sum(1 for f in surest(scores, name, k).head(6).filename) for k in (False, True)); twelve = text[text.index('>Mistakes</h3>'):text.index('What each model said')]
+    assert twelve.count('class="wrong"') == wrong > 0 and twelve.count('<img') == wrong + right and right == 6
+    assert 'those of best' not in text and 'species that took turns' not in text, 'there was no recipe in this run'
+
+def test_words_agree_with_the_metrics(run):
+    out, m, z, scores, refs, metrics = run; t = shares(scores, m)
+    for r in t[t.species.str.len() > 0].itertuples():
+        assert (r.found + r.left_alone)/2 == pytest.approx(metrics[r.model][r.protocol][r.group]['balanced_accuracy']['value'], abs=1e-5), r
+    assert set(t.group) == {'unseen', 'unseen_genus', 'seen_shifted', 'seen'}
+
+HOSTILE = '<script>alert(1)</script> "&\' $x_1$ ' # in the name of a species and of its files
+
+def test_report_of_a_large_run_stays_small_and_whole(tmp_path):
+    "Two hundred and fifty species, four models, nothing but mistakes: the gallery takes the room there is, and what it is given comes out as text."
+    g, n = np.random.default_rng(0), 8; species = [f'{HOSTILE}{i}' for i in range(250)]
+    m = pd.DataFrame([dict(filename=f'{s.replace("/", "")}/{k}{j}.jpg', species=s, genus='g', disease=k, label=k, leaf=f'{s}{k}{j}', split='test', source='x') for s in species for k in LABELS for j in range(n//2)])
+    noise = [Image.fromarray(g.integers(0, 255, (64, 64, 3), np.uint8)).resize((256, 256)) for _ in range(4)] # pictures that do not pack well
+    for i, f in enumerate(m.filename): (tmp_path/f).parent.mkdir(exist_ok=True); noise[i % 4].save(tmp_path/f, 'JPEG')
+    scores = [score_rows(m, np.where(m.label == 'healthy', .9, .1), dict(threshold=.5), ['ash'], model=k, protocol='zero-shot', seed=0, draw=0) for k in ('baseline', 'twin_cnn', 'twin_resnet', 'best')]
+    scores = pd.concat(scores); metrics = evaluate(scores, m, 20)
+    for k, d in dict(manifest=m, scores=scores, skipped=pd.DataFrame(dict(filename=m.filename, reason=m.filename))).items(): d.to_csv(tmp_path/f'{k}.csv', index=False)
+    pd.DataFrame(dict(species=m.species, name=m.species + m.label, label=m.label, photographs=1, how='guessed')).drop_duplicates().to_csv(tmp_path/'names.csv', index=False)
+    (tmp_path/'metrics.json').write_text(json.dumps(metrics)); (tmp_path/'config.json').write_text(json.dumps(dict(backbone='none', seed=0, leaves='Simulated leaves')))
+    path = write_report(tmp_path); text = path.read_text(encoding='utf8'); p = Page(); p.feed(text)
+    assert path.stat().st_size <= 2_000_000 and p.open == [] and p.mute == 0 and 'script' not in p.tags and all(o.startswith('data:image/') for o in p.links)
+    assert text.count('<img') > 100 and HOSTILE not in text and 'it finds none' in text and 'There was no room' in text and 'more rows are in' in text
+
+def test_what_no_species_can_tell(run, tmp_path):
+    out, m, z, scores, *_ = run
+    known, one = scores[scores.seen], scores[scores.label == 'healthy']
+    assert 'none was kept unseen' in run_in_words(shares(known[known.split == 'held'], m))[-1] and 'kept back from training' in run_in_words(shares(known[known.split == 'held'], m))[0]
+    assert 'photographed by somebody else' in run_in_words(shares(known, m))[0]
+    assert run_in_words(shares(one, m)) == ['No species has both healthy and diseased leaves to try a model on, so how right the models are was not measured.']
+    assert 'hint' in ' '.join(run_in_words(shares(scores.groupby(['model', 'species', 'label']).head(2), m)))
 
 def test_user_errors(run, tmp_path):
     out, m, z, scores, *_ = run

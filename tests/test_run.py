@@ -1,11 +1,14 @@
 "The main job as a command: what it writes, what it says, and what it does when it is stopped or asked for something it cannot do."
-import signal, subprocess, sys, time
+import re, signal, subprocess, sys, time
 import pandas as pd, pytest
 from pathlib import Path
 
 from plantnb.cli import plantnb_run
 from plantnb.data import read_manifest
 from plantnb.evaluation import REFERENCES, SCORES
+from plantnb.predict import load
+from plantnb.settings import TOY
+from plantnb.summary import ABOUT
 from plantnb.toy import TRAIN_SPECIES, UNSEEN_SPECIES, draw_leaves
 
 COMMAND = Path(sys.executable).parent/'plantnb_run'
@@ -45,8 +48,19 @@ def test_every_artefact_of_the_contract(done):
     for model in MODELS:
         for name in ('model.safetensors', 'config.json', 'history.csv'): assert (out/'models'/model/name).stat().st_size > 0
     assert list((out/'figures').glob('*.png'))
-    assert said.strip().endswith(f'report: {out/"report.html"}')
     assert all(model in said for model in MODELS)
+
+def test_the_last_lines_are_for_somebody_who_has_read_nothing(done):
+    out, said = done
+    last = said[said.rindex('] done'):]
+    assert 'of 100 diseased leaves of species it has never seen it finds' in last and 'flatters it a little' in last and "baseline, the article's simplest model" in last
+    assert f'\nreport: {out/"report.html"}\n' in last and 'hint, not a measurement' in last, last # 12 leaves of a label
+    command = re.search(r'plantnb_predict PHOTO --model (\S+)', last)
+    assert load(command[1]) is not None and last.rstrip().endswith('--test SPECIES_KEPT_UNSEEN --out runs/mine')
+    for word in ('zero-shot', 'AUROC', 'ECE', 'shot', 'nan', 'Warning'): assert word not in last, word
+
+def test_leaves_that_were_drawn_are_said_to_be():
+    assert TOY in ABOUT and TOY == 'Toy leaves'
 
 def test_a_log_gets_lines_and_no_bars(leaves, tmp_path):
     "Bars are for terminals: nothing in a log goes back to the start of its line, however much there is to read."

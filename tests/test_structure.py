@@ -63,8 +63,10 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
     'judging': {
         'evaluation': 'core metrics verdict',
         'article': 'core data sources fetching metrics verdict nets',
-        'plots': 'core photos verdict evaluation',
-        'report': 'core files folders verdict evaluation plots',
+        'plots': 'core verdict evaluation',
+        'summary': 'core verdict evaluation',
+        'page': 'core photos',
+        'report': 'core files folders verdict evaluation plots summary page',
     },
     'beyond the article': {
         'cutout': '',
@@ -77,10 +79,11 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
     },
     'the job': {
         'settings': 'core toy',
+        'commands': 'core folders',
         'run': 'core files folders data verdict nets embeddings checkpoint export training baseline siamese twin_resnet evaluation '
-            'article report generalise best guard settings',
+            'article summary report generalise best guard settings',
         'scale': 'core data verdict nets embeddings baseline siamese twin_resnet evaluation',
-        'cli': 'core files folders data sources fetching predict app article settings run',
+        'cli': 'core files folders data sources fetching predict app article settings commands run',
     },
 }
 IMPORTS = {module: may for layer in PLAN.values() for module, may in layer.items()}

@@ -14,10 +14,10 @@ FLOORS = { # from the ground up
     'where leaves come from': 'toy simulated sources archives download fetching',
     'networks and verdicts': 'metrics verdict nets embeddings checkpoint explain',
     'training': 'training baseline pairs siamese twin_resnet distance',
-    'judging': 'evaluation article plots report',
+    'judging': 'evaluation article plots summary page report',
     'beyond': 'cutout grounds generalise finetune best guard',
     'answers': 'predict app export',
-    'the job': 'settings run scale cli'}
+    'the job': 'settings commands run scale cli'}
 WIDE, LEFT, ROW, BOX, TALL = 980, 190, 74, 118, 34
 INK, LINE, FILL, CARD = '#22302a', '#7d8a83', '#ffffff', '#eef5ef'
 

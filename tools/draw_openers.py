@@ -497,6 +497,24 @@ def report():
                 picture(628, 46, 52, leaf('heartleaf', 'spot', seed=12), kept=72), *lines,
                 caption(605, 'one file, opens anywhere', y=165, size=16))
 
+def summary():
+    rows = [mono(44, 46 + 26*i, row, 15, INK) for i, row in enumerate(('species    score  said', 'heartleaf   0.98  diseased', 'trefoil     0.04  healthy', 'oakling     0.71  diseased'))]
+    said = [text(452, 62, 'of 100 diseased leaves it finds 96,', 19, weight=600, anchor='start'), text(452, 94, 'of 100 healthy ones', 19, weight=600, anchor='start'),
+            text(452, 126, 'it leaves 82 alone', 19, weight=600, anchor='start')]
+    return card(area(24, 18, 330, 122, '#fff'), *rows, arrow(362, 80, 428, 80), *said, caption(189, 'scores', y=165, size=16), caption(590, 'a sentence (its numbers made up)', y=165, size=16))
+
+def one_page():
+    pieces = [page(24, 22, 96, 52) + text(72, 54, 'words', 15), page(136, 22, 96, 52) + text(184, 54, 'a table', 15), page(24, 88, 96, 52) + text(72, 120, 'a figure', 15),
+              picture(152, 88, 52, leaf('trefoil', 'rust', seed=5), kept=72)]
+    leaves = [picture(x, 44, 40, leaf(s, d, seed=k), kept=56) for x, s, d, k in ((414, 'heartleaf', 'spot', 12), (462, 'oakling', 'healthy', 4), (510, 'starleaf', 'blight', 6))]
+    lines = [line([(414, 100 + 11*i), (414 + w, 100 + 11*i)], GREY, 2) for i, w in enumerate((130, 112, 124))]
+    phone = page(634, 30, 62, 110) + picture(645, 46, 40, leaf('heartleaf', 'spot', seed=12), kept=56) + line([(645, 100), (685, 100)], GREY, 2) + line([(645, 112), (678, 112)], GREY, 2)
+    return card(*pieces, arrow(252, 82, 372, 82), page(396, 12, 170, 132), area(410, 22, 90, 12, GREEN, rx=3), *leaves, *lines, phone, caption(480, 'one file', y=165, size=16), caption(665, 'on any screen', y=165, size=16))
+
+def one_line():
+    rows = [mono(52, 50, '$ plantnb_predict mangoo/', 18), mono(52, 84, 'plantnb_predict: mangoo/: no such file or folder', 18, '#ffd9a8'), mono(52, 118, '$', 18)]
+    return card(area(24, 14, 712, 124, INK, rx=9), *rows, caption(380, 'a mistake: one line, and what it is about', y=165, size=16))
+
 
 # ---------------------------------------------------------------- other grounds, other species
 
@@ -676,6 +694,7 @@ OPENERS = {
     'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds, 'u00_copies': copies, 'u00_files': files, 'u00_folders': folders,
     'u00_names': names, 'u00_photos': photos, 'u00_repeats': repeats, 'u00_tables': tables, 'u01_checkpoint': checkpoint,
     'u01_embeddings': store_of_embeddings, 'u02_pairs': four_kinds, 'u03_simulated': simulated, 'u04_plots': plots, 'u04_report': report,
+    'u09_commands': one_line, 'u04_summary': summary, 'u04_page': one_page,
     'u05_grounds': seven_grounds, 'u07_app': app, 'u07_export': export, 'u09_plan': plan, 'u09_settings': settings,
     'ua2_archives': archives, 'ua2_download': download, 'ua2_fetching': fetching}
 
