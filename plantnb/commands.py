@@ -29,24 +29,25 @@ def arg(
 
 # %% ../nbs/u09_commands.ipynb #47a1dd99
 HELP = dict( # command: what is said below its first paragraph, and at the end
-    plantnb_run=("""The models are those of an article of 2022, Garrett Kinman's "Transfer Learning and Twin Network for Image
-Classification using Flux.jl": a baseline and two twin networks. --recipe best sets beside them what this book made of it. Without --train and
---test it learns from toy leaves, which are drawn by code.
+    plantnb_run=("""The models are those of an article of 2022, Garrett Kinman's "Transfer Learning and Twin Network for
+Image Classification using Flux.jl": a baseline and two twin networks. --recipe best sets beside them what this book made of
+it. Without --train and --test it learns from toy leaves, which are drawn by code.
 
-It writes into --out: report.html, which is to be read first; models/, for plantnb_predict --model; scores.csv, metrics.json and the
-photographs as they were prepared. The last lines on the screen say what was found, and what can be done now.
+It writes into --out: report.html, which is to be read first; models/, for plantnb_predict --model; scores.csv, metrics.json
+and the photographs as they were prepared. The last lines on the screen say what was found, and what can be done now.
 
-On two cores the article's models take about 6 minutes for the toy leaves, the recipe about 10 more. A run says beforehand what is to
-come; --check only looks, which takes seconds.""", """  plantnb_run
+On two cores the article's models take about 6 minutes for the toy leaves, the recipe about 10 more. A run says beforehand
+what is to come; --check only looks, which takes seconds.""", """  plantnb_run
       the whole job on toy leaves; then read plantnb-run/report.html
 
   plantnb_run --recipe best --train leaves/known --test leaves/new --out runs/mine
       learn from leaves of your own, in folders <species>/<disease or healthy>/,
       and see how it does on species kept unseen"""),
-    plantnb_predict=("""It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to
-somebody who knows.
+    plantnb_predict=("""It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that
+matters to somebody who knows.
 
-A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground.""",
+A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain
+ground.""",
                      """  plantnb_predict leaf.jpg
       one leaf, by the model that comes with the package
 
