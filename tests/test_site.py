@@ -510,7 +510,7 @@ def test_the_landing_page_has_a_picture_and_three_doors_on_its_first_screen(page
     assert page.locator('main figure img').first.bounding_box()['y'] < 400
     doors = page.locator('.doors li')
     assert doors.count() == 3 and all(box['y'] + box['height'] < 900 for box in (doors.nth(i).bounding_box() for i in range(3)))
-    doors.nth(2).click()
+    doors.nth(0).click()
     page.wait_for_url('**/predict.html')
 
 

@@ -1,8 +1,8 @@
-"""The picture each page opens with: its one idea, drawn with toy leaves. Writes nbs/images/<page>.svg; about a minute on one core.
+"""The picture each page opens with: its one idea, drawn with toy leaves. Writes nbs/images/<page>.svg; about two minutes on one core.
 
     python tools/draw_openers.py [00_data ...]         (default: all)
 
-Leaves are drawn by code, leaves laid on other grounds by chapter 05's own functions, the heat maps by the model in the box.
+Leaves are drawn by code, leaves laid on other grounds by chapter 05's own functions, the heat maps by the model in the box, the verdicts of the first page by its own ten lines.
 """
 import base64, html, io, sys
 from pathlib import Path
@@ -515,6 +515,27 @@ def one_line():
     rows = [mono(52, 50, '$ plantnb_predict mangoo/', 18), mono(52, 84, 'plantnb_predict: mangoo/: no such file or folder', 18, '#ffd9a8'), mono(52, 118, '$', 18)]
     return card(area(24, 14, 712, 124, INK, rx=9), *rows, caption(380, 'a mistake: one line, and what it is about', y=165, size=16))
 
+def verdicts():
+    "What the ten lines of the landing page say of a healthy and a diseased leaf of each new species, the first by name: right or wrong."
+    import tempfile
+    from plantnb.baseline import embed_once, fit_baseline
+    from plantnb.data import prepare
+    from plantnb.evaluation import fit_rule, zero_shot
+    from plantnb.nets import make_body
+    from plantnb.toy import toy_leaves
+    out, leaves, body = Path(tempfile.mkdtemp()), toy_leaves(), make_body()
+    manifest = prepare(leaves/'train', leaves/'test', out)
+    z = embed_once(body, [out/f for f in manifest.filename], leaves/'embeddings')
+    model, _ = fit_baseline(body, z, manifest, out/'models/baseline')
+    scores = zero_shot(model, z, manifest, fit_rule(model, z, manifest), 'baseline')
+    shown = scores[~scores.seen].sort_values('filename').groupby(['species', 'label'], sort=False).head(1).sort_values(['species', 'label'], ascending=[True, False])
+    tiles = []
+    for i, r in enumerate(shown.itertuples()):
+        x, colour = 22 + 91*i, GREEN if r.decision == r.label else RED
+        tiles += [picture(x, 14, 79, Image.open(out/r.filename), colour, 128), text(x + 39.5, 114, r.species, 14, weight=600), text(x + 39.5, 133, r.label, 14),
+                  text(x + 39.5, 159, f'{"✓" if r.decision == r.label else "✗"} {r.decision}', 14, colour, 600)]
+    return card(*tiles)
+
 
 # ---------------------------------------------------------------- other grounds, other species
 
@@ -686,6 +707,7 @@ def fetching():
 
 
 OPENERS = {
+    'index': verdicts,
     '000_nets': nets, '00_data': data, '00a_splits': splits, '00b_own_leaves': own_leaves, '01_baseline': baseline,
     '01a_training': training, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '03a_verdict': verdict, '04_evaluation': evaluation,
     '04a_shots': shots, '04b_metrics': metrics, '04c_unsure': unsure, '04d_article': article, '05_generalise': generalise,
