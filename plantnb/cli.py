@@ -308,9 +308,23 @@ def _misused(asked):
     if asked.together and asked.healthy: return '--healthy says already where the middle of your species lies: leave --together out'
     if None not in (asked.sensitivity, asked.prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
     if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format'))
-    if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
-    if not asked.photos and not asked.app: return 'name photographs or folders of them (photos), or open the page with --app'
+    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx'))
+    if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --engine, --sensitivity, --prevalence and --port'
+    if asked.explain and not asked.photos: return '--explain FOLDER gets a picture for each photograph: name some'
+    if not asked.photos and not asked.app and not asked.onnx: return 'name photographs or folders of them (photos), or open the page with --app'
+
+# %% ../nbs/a3_cli.ipynb #8168de64
+def _exported(predictor, file):
+    "Writes a model as ONNX; a line that says so."
+    from plantnb.export import export_onnx
+    if file.suffix.lower() != '.onnx': raise PlantnbError(f'--onnx {file}: name a file that ends in .onnx')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return f'{size_words(export_onnx(predictor, file).stat().st_size)} in {_printable(file)}'
+
+def _serve(predictor, port):
+    "The page, until it is stopped."
+    from plantnb.app import serve_app
+    return serve_app(predictor, port) and 0
 
 # %% ../nbs/a3_cli.ipynb #04ab8ccf
 @call_parse
@@ -328,6 +342,9 @@ def plantnb_predict(
     format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:Path=None, # file for the answers; the screen then shows the summary only
     csv:Path=None, # short for --format csv --out CSV
+    explain:Path=None, # folder that gets a picture for each photograph: where the model looked
+    onnx:Path=None, # file that gets the model as ONNX, for a telephone or a web page; photographs may be left out
+    engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
     port:int=7860, # of the page
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
@@ -336,10 +353,14 @@ def plantnb_predict(
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     if wrong := _misused(SimpleNamespace(**locals())): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format, model)
-    from plantnb.app import serve_app
+    if explain and (inside := next((p for p in photos if os.path.isdir(p) and explain.resolve().is_relative_to(Path(p).resolve())), None)):
+        raise PlantnbError(f'--explain {explain}: lies in {inside}, whose photographs are asked about; name a folder elsewhere')
     from plantnb.predict import load
-    predictor, said = _moved(load(model), sensitivity, prevalence)
-    if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
+    predictor, said = _moved(load(model, engine), sensitivity, prevalence)
+    if onnx: said = [*said, _exported(predictor, onnx)]
+    if onnx and not photos: return print(*said, sep='\n') or 0
+    if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or _serve(predictor, port)
     references = predictor.references(healthy, diseased or []) if healthy else None
     found = predictor.answer([Path(p) for p in photos], references, labels, progress=_progress, nearest=nearest, together=together)
+    if explain: said = [*said, f'{len(predictor.show_where(found[0], explain, references))} pictures in {_printable(explain)}']
     return _say_answers(*found, out, format, said)

@@ -7,7 +7,6 @@ __all__ = ['species_auroc', 'resample', 'ranked_metrics', 'decided_metrics', 'in
 
 # %% ../nbs/04b_metrics.ipynb #c5ee09ec
 import numpy as np
-from scipy.stats import rankdata
 
 # %% ../nbs/04b_metrics.ipynb #c39e8601
 def species_auroc(
@@ -16,6 +15,7 @@ def species_auroc(
     species, # (n,) species of each leaf
 )->float: # mean AUROC over species that have both labels; over all leaves when there is no such species
     "Mean AUROC over species"
+    from scipy.stats import rankdata
     from sklearn.metrics import roc_auc_score
     y,score,species = np.asarray(y)==1,np.asarray(score),np.asarray(species)
     def one(ill, rank): n = ill.sum(); return (rank[ill].sum() - n*(n+1)/2)/(n*(len(ill)-n)) # Mann-Whitney
