@@ -148,8 +148,8 @@ def refusing(folder:Path # of a checkpoint
             ): # a context
     "What goes wrong while a checkpoint is read becomes a `PlantnbError`: one line that names the folder and the way out."
     try: yield
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError, SafetensorError) as e:
-        told = str(e) if isinstance(e, PlantnbError) else f'{type(e).__name__}: {" ".join(str(e).split())[:200]}'
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError, SafetensorError) as e:
+        told = ('' if isinstance(e, PlantnbError) else f'{type(e).__name__}: ') + ' '.join(str(e).split())[:300]
         raise PlantnbError(f'{folder}: not a checkpoint that can be read ({told}); train it again with plantnb_run') from e
 
 # %% ../nbs/u01_checkpoint.ipynb #023d6551

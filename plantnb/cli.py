@@ -310,21 +310,8 @@ def _misused(asked):
     if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
     alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx'))
     if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --engine, --sensitivity, --prevalence and --port'
-    if asked.explain and not asked.photos: return '--explain FOLDER gets a picture for each photograph: name some'
+    if asked.explain and (not asked.photos or any(asked.explain.resolve().is_relative_to(Path(p).resolve()) for p in asked.photos)): return '--explain FOLDER gets a picture for each photograph: name some, and a folder that does not lie among them'
     if not asked.photos and not asked.app and not asked.onnx: return 'name photographs or folders of them (photos), or open the page with --app'
-
-# %% ../nbs/a3_cli.ipynb #8168de64
-def _exported(predictor, file):
-    "Writes a model as ONNX; a line that says so."
-    from plantnb.export import export_onnx
-    if file.suffix.lower() != '.onnx': raise PlantnbError(f'--onnx {file}: name a file that ends in .onnx')
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return f'{size_words(export_onnx(predictor, file).stat().st_size)} in {_printable(file)}'
-
-def _serve(predictor, port):
-    "The page, until it is stopped."
-    from plantnb.app import serve_app
-    return serve_app(predictor, port) and 0
 
 # %% ../nbs/a3_cli.ipynb #04ab8ccf
 @call_parse
@@ -332,34 +319,27 @@ def _serve(predictor, port):
 def plantnb_predict(
     photos:arg(str, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='*'),
     model:arg(Path, 'folder of a model, such as OUT/models/best of plantnb_run; default: the model that comes with the package')=None,
-    healthy:Path=None, # healthy leaves of your own species, a photograph or a folder of them: references
-    diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
+    healthy:arg(Path, 'healthy leaves of your own species, a photograph or a folder of them: references')=None, diseased:arg(Path, 'diseased ones; a twin and the packaged model also work with healthy ones alone')=None,
     sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
     prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     labels:Path=None, # CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say
-    nearest:int=0, # name so many known leaves that look most like each one
-    format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
-    out:Path=None, # file for the answers; the screen then shows the summary only
-    csv:Path=None, # short for --format csv --out CSV
-    explain:Path=None, # folder that gets a picture for each photograph: where the model looked
-    onnx:Path=None, # file that gets the model as ONNX, for a telephone or a web page; photographs may be left out
-    engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None,
+    nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
+    out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None,
+    explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
+    engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
-    port:int=7860, # of the page
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
     """Is this leaf diseased? Gives every photograph a score, P(diseased) from 0 to 1, and a decision: healthy, diseased, unsure or no leaf.
     It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that matters to somebody who knows.
     A good photograph: one leaf that fills the picture, sharp, in even daylight without flash, glare or hard shadow, on a plain ground."""
     if wrong := _misused(SimpleNamespace(**locals())): return say(f'plantnb_predict: {wrong}') or 2
     out, format = _out_format(out, csv, format, model)
-    if explain and (inside := next((p for p in photos if os.path.isdir(p) and explain.resolve().is_relative_to(Path(p).resolve())), None)):
-        raise PlantnbError(f'--explain {explain}: lies in {inside}, whose photographs are asked about; name a folder elsewhere')
+    from plantnb.app import serve_app
     from plantnb.predict import load
     predictor, said = _moved(load(model, engine), sensitivity, prevalence)
-    if onnx: said = [*said, _exported(predictor, onnx)]
-    if onnx and not photos: return print(*said, sep='\n') or 0
-    if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or _serve(predictor, port)
+    if onnx and (said := [*said, predictor.hand_on(onnx)]) and not photos: return print(_printable(said[-1]))
+    if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
     found = predictor.answer([Path(p) for p in photos], references, labels, progress=_progress, nearest=nearest, together=together)
     if explain: said = [*said, f'{len(predictor.show_where(found[0], explain, references))} pictures in {_printable(explain)}']

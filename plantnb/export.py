@@ -12,6 +12,7 @@ from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from torch import nn
+from fastcore.basics import patch
 from .core import *
 from .data import *
 from .nets import *

@@ -38,14 +38,14 @@ def _varint(n):
 def _whole(v):
     "A whole number of 64 bits; protobuf's JSON gives it as text."
     if isinstance(v, str) and re.fullmatch(r'-?\d{1,19}', v): v = int(v)
-    if type(v) is not int or not -2**63 <= v < 2**63: raise PlantnbError(f'{v!r} is no whole number')
+    if type(v) is not int or not -2**63 <= v < 2**63: raise PlantnbError(f'graph: {str(v)[:40]!r} is no whole number')
     return v
 
 def _scalar(v, of):
     "The wire type, and the bytes, of a value that is no message."
     if of == 'int': return 0, _varint(_whole(v))
     if of == 'float': return 5, struct.pack('<f', float(v))
-    if not isinstance(v, (bytes, str) if of == 'bytes' else str): raise PlantnbError(f'{str(v)[:40]!r} is no {of}')
+    if not isinstance(v, (bytes, str) if of == 'bytes' else str): raise PlantnbError(f'graph: {str(v)[:40]!r} is no {of}')
     data = v if isinstance(v, bytes) else b64decode(v, validate=True) if of == 'bytes' else v.encode()
     return 2, _varint(len(data)) + data
 
@@ -54,12 +54,12 @@ def encoded(message:dict, # as protobuf's JSON has it; bytes may be bytes
             kind:str='Model', # a key of `ONNX`
            )->bytes: # as onnxruntime reads it
     "A message of ONNX, written from fields that `ONNX` knows. Raises `PlantnbError` for any other."
-    if not isinstance(message, dict) or message.keys() - ONNX[kind].keys():
-        raise PlantnbError(f'graph: {kind.lower()} with {min([*message.keys() - ONNX[kind].keys()]) if isinstance(message, dict) else message!r}: not among what a graph may hold')
+    if not isinstance(message, dict): raise PlantnbError(f'graph: {str(message)[:40]!r} is no {kind.lower()}')
+    if unknown := message.keys() - ONNX[kind].keys(): raise PlantnbError(f'graph: {kind.lower()} with {min(unknown)!r}, which no graph may hold')
     parts = []
     for key, value in message.items():
         number, of = ONNX[kind][key]
-        if isinstance(value, list) != of.endswith('*'): raise PlantnbError(f'graph: {key!r} of a {kind.lower()} is one where it should be many, or many')
+        if isinstance(value, list) != of.endswith('*'): raise PlantnbError(f'graph: {key!r} of a {kind.lower()} should be one, or should be many')
         for one in value if isinstance(value, list) else [value]:
             of = of.rstrip('*')
             wire, data = (2, encoded(one, of)) if of in ONNX else _scalar(one, of)

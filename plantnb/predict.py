@@ -235,34 +235,8 @@ def where(self:Predictor,
     from PIL import Image
     from plantnb.heat import overlay
     leaf = load_leaf(photo, self.config.get('size', 256), self.config.get('how', 'crop'))
-    seen = overlay(leaf, self._heat(leaf, references))
+    seen = overlay(leaf, self.heat(leaf, references))
     return Image.fromarray(np.concatenate([leaf, np.full((len(leaf), 8, 3), 255, np.uint8), np.asarray(seen)], 1))
-
-@patch
-def _heat(self:Predictor, leaf, references):
-    "The map of a leaf, by the engine that there is."
-    if isinstance(self.model, Graph):
-        from plantnb.heat import heat
-        return heat(self.model.maps, self.model.weight, leaf)
-    from plantnb.explain import answer, attribute
-    own = (references['z'], references['labels']) if self.twin and references and references['labels'].any() else ()
-    return attribute(answer(self.model, *own), leaf)
-
-# %% ../nbs/07_predict.ipynb #1a46c8cf
-@patch
-def show_where(self:Predictor,
-    answers:pd.DataFrame, # from `predict`
-    folder:Path, # gets a picture for each photograph that could be read; made if need be
-    references:dict=None, # from `references`
-)->list: # the files
-    "What `where` shows of each photograph, as FOLDER/NAME.where.jpg; a name that comes again gets a number."
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    files, seen = [], {}
-    for f in answers.filename[answers.error == '']:
-        seen[stem] = n = seen.get(stem := Path(f).stem, 0) + 1
-        files.append(Path(folder)/f'{stem}{f"-{n}" if n > 1 else ""}.where.jpg')
-        with write_whole(files[-1], settle=False) as file: self.where(f, references).save(file, 'JPEG', quality=92)
-    return files
 
 # %% ../nbs/07a_yours.ipynb #3b417849
 @patch
@@ -399,3 +373,42 @@ def nearest(self:Predictor,
     else: return [[] for _ in z]
     far = ((to(z)[:, None] - others)**2).sum(2)
     return [[names[i] for i in np.argsort(row, kind='stable')[:n] if i < len(names)] for row in far]
+
+# %% ../nbs/u06_heat.ipynb #91e90d72
+@patch
+def heat(self:Predictor, leaf:np.ndarray, references:dict=None # (size, size, 3) uint8; from `references`, for a twin
+        )->np.ndarray: # (size, size), above 0 where it speaks for *diseased*
+    "The map of a leaf, by the engine that there is."
+    if isinstance(self.model, Graph):
+        from plantnb.heat import heat
+        return heat(self.model.maps, self.model.weight, leaf)
+    from plantnb.explain import answer, attribute
+    own = (references['z'], references['labels']) if self.twin and references and references['labels'].any() else ()
+    return attribute(answer(self.model, *own), leaf)
+
+# %% ../nbs/u06_heat.ipynb #820d5c70
+@patch
+def show_where(self:Predictor,
+    answers:pd.DataFrame, # from `predict`
+    folder:Path, # gets a picture for each photograph that could be read; made if need be
+    references:dict=None, # from `references`
+)->list: # the files
+    "What `where` shows of each photograph, as FOLDER/NAME.where.jpg; a name that comes again gets a number."
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    files, seen = [], {}
+    for f in answers.filename[answers.error == '']:
+        seen[stem] = n = seen.get(stem := Path(f).stem, 0) + 1
+        files.append(Path(folder)/f'{stem}{f"-{n}" if n > 1 else ""}.where.jpg')
+        with write_whole(files[-1], settle=False) as file: self.where(f, references).save(file, 'JPEG', quality=92)
+    return files
+
+# %% ../nbs/u07_export.ipynb #452d2b30
+@patch
+def hand_on(self:Predictor, path:Path # the file to write, such as leaf.onnx
+           )->str: # a line that says so
+    "What `plantnb_predict --onnx` does, see `export_onnx`."
+    from plantnb.export import export_onnx
+    path = Path(path)
+    if path.suffix.lower() != '.onnx': raise PlantnbError(f'--onnx {path}: name a file that ends in .onnx')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f'{size_words(export_onnx(self, path).stat().st_size)} in {path}'

@@ -232,7 +232,7 @@ def test_a_picture_for_each_photograph(leaves, tmp_path, capsys, monkeypatch):
     assert code == 1 and '2 pictures in' in out and err.count('\n') == 1
     assert [Image.open(f).size for f in sorted((tmp_path/'shown').iterdir())] == [(520, 256)]*2
     code, out, err = asked(capsys, monkeypatch, leaves[0].parent, explain=leaves[0].parent/'shown')
-    assert code == 1 and 'lies in' in err and not (leaves[0].parent/'shown').exists()
+    assert code == 2 and 'does not lie among them' in err and not (leaves[0].parent/'shown').exists()
 
 
 def test_the_command_exports_and_takes_either_engine(leaves, tmp_path, capsys, monkeypatch):

@@ -229,9 +229,10 @@ def generalise():
 
 def looked_at(pixels):
     "Where the model in the box looks."
-    from plantnb.explain import attribute, overlay
+    from plantnb.heat import heat, overlay
     from plantnb.predict import load
-    return overlay(pixels, attribute(load().model, pixels))
+    model = load().model
+    return overlay(pixels, heat(model.maps, model.weight, pixels))
 
 def explain():
     pixels, mask = map(np.array, draw_leaf('heartleaf', 'spot', 'field', .3, seed=3))
