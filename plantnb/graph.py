@@ -57,8 +57,8 @@ def encoded(message:dict, # as protobuf's JSON has it; bytes may be bytes
     if not isinstance(message, dict): raise PlantnbError(f'graph: {str(message)[:40]!r} is no {kind.lower()}')
     if unknown := message.keys() - ONNX[kind].keys(): raise PlantnbError(f'graph: {kind.lower()} with {min(unknown)!r}, which no graph may hold')
     parts = []
-    for key, value in message.items():
-        number, of = ONNX[kind][key]
+    for key in sorted(message, key=lambda key: ONNX[kind][key]):
+        value, (number, of) = message[key], ONNX[kind][key]
         if isinstance(value, list) != of.endswith('*'): raise PlantnbError(f'graph: {key!r} of a {kind.lower()} should be one, or should be many')
         for one in value if isinstance(value, list) else [value]:
             of = of.rstrip('*')

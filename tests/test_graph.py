@@ -170,7 +170,7 @@ CHANGES = {
     'one channel': lambda m, g: g['input'][0]['type']['tensor_type']['shape']['dim'][1].update(dim_value='1'), 'pixels of text': lambda m, g: g['input'][0]['type']['tensor_type'].update(elem_type=8),
     'an old set': lambda m, g: m['opset_import'][0].update(version='1'), 'a set from the future': lambda m, g: m['opset_import'][0].update(version='99'),
     'another set': lambda m, g: m['opset_import'].append(dict(domain='ai.onnx.ml', version='3')), 'no set': lambda m, g: m.update(opset_import=[]), 'another IR': lambda m, g: m.update(ir_version='2'),
-    'a circle': lambda m, g: g['node'][0].update(input=[g['node'][-1]['output'][0]]), 'a name that nobody makes': lambda m, g: g['node'][5].update(input=['nobody', 'nobody']),
+    'a circle': lambda m, g: next(n for n in g['node'] if n['op_type'] == 'Conv')['input'].__setitem__(0, 'logit'), 'a name that nobody makes': lambda m, g: g['node'][5].update(input=['nobody', 'nobody']),
     'no graph': lambda m, g: m.pop('graph'), 'nodes that are none': lambda m, g: g.update(node=['Relu']), 'too many nodes': lambda m, g: g.update(node=g['node']*50),
     'maps that are none': lambda m, g: [n.update(op_type='Identity', input=['logit']) for n in g['node'] if 'map0' in n['output']],
 }
