@@ -72,6 +72,22 @@ def look(self:Predictor,
     n = read.decision.value_counts()
     return pictures, rows, ', '.join(f'{n[k]} {k}' for k in (*LABELS, 'unsure', 'no leaf') if k in n) or 'no answer'
 
+# %% ../nbs/u07_app.ipynb #780e87c9
+@patch
+def show_where(self:Predictor,
+    answers:pd.DataFrame, # from `predict`
+    folder:Path, # gets a picture for each photograph that could be read; made if need be
+    references:dict=None, # from `references`
+)->list: # the files
+    "What `where` shows of each photograph, as FOLDER/NAME.where.jpg; a name that comes again gets a number."
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    files, seen = [], {}
+    for f in answers.filename[answers.error == '']:
+        seen[stem] = n = seen.get(stem := Path(f).stem, 0) + 1
+        files.append(Path(folder)/f'{stem}{f"-{n}" if n > 1 else ""}.where.jpg')
+        with write_whole(files[-1], settle=False) as file: self.where(f, references).save(file, 'JPEG', quality=92)
+    return files
+
 # %% ../nbs/u07_app.ipynb #07e876a3
 def _page(predictor):
     "The page, not yet served."

@@ -289,7 +289,7 @@ def _say_answers(answers, folders, out, format, also=()):
     folders = folders.assign(folder=folders.folder.map(_printable))
     text = FORMATS[format](answers, folders)
     if out: write_text(out, text)
-    else: print(text, end='')
+    elif len(answers): print(text, end='')
     folders = folders.assign(folder=folders.folder.map(_on_screen))
     lines = [*map(_summary_line, folders.itertuples()), *filter(None, map(_marks_line, folders.itertuples())), *also]
     if out or format == 'table': print(*lines, sep='\n', end='\n' if lines else '')
@@ -320,11 +320,9 @@ def plantnb_predict(
     photos:arg(str, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='*'),
     model:arg(Path, 'folder of a model, such as OUT/models/best of plantnb_run; default: the model that comes with the package')=None,
     healthy:arg(Path, 'healthy leaves of your own species, a photograph or a folder of them: references')=None, diseased:arg(Path, 'diseased ones; a twin and the packaged model also work with healthy ones alone')=None,
-    sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
-    prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
+    sensitivity:arg(float, 'find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure')=None, prevalence:arg(float, 'about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure')=None,
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
-    labels:Path=None, # CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say
-    nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
+    labels:arg(Path, "CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say")=None, nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None,
     explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
     engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
@@ -338,7 +336,9 @@ def plantnb_predict(
     from plantnb.app import serve_app
     from plantnb.predict import load
     predictor, said = _moved(load(model, engine), sensitivity, prevalence)
-    if onnx and (said := [*said, predictor.hand_on(onnx)]) and not photos: return print(_printable(said[-1]))
+    if onnx:
+        from plantnb.export import hand_on
+        said = [*said, _printable(hand_on(predictor, onnx))]
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
     found = predictor.answer([Path(p) for p in photos], references, labels, progress=_progress, nearest=nearest, together=together)

@@ -51,7 +51,7 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
     'answers': {
         'checkpoint': 'core verdict nets',
         'graph': 'core verdict checkpoint',
-        'predict': 'core names files folders photos verdict heat nets embeddings explain checkpoint graph',
+        'predict': 'core names files folders photos metrics verdict heat nets embeddings explain checkpoint graph',
         'app': 'core files photos predict',
         'export': 'core data nets explain checkpoint graph predict',
     },
