@@ -1,8 +1,8 @@
-"""Chapter 07: does the exported model say what torch says? Writes results/onnx.csv (rehearsal leaves).
+"""Appendix u07: does the model say without torch what it says with it? Writes results/onnx.csv (rehearsal leaves).
 
-    python experiments/exported.py FOLDER [--model FOLDER] [-n 500]
+    PLANTNB_LEAVES=../shared/leaves python experiments/exported.py [--model FOLDER] [-n 2000]
 
-FOLDER holds photographs, such as ../shared/leaves/field; --model is another checkpoint than the one in the box. Both sides compute in float32.
+As many leaves as asked for, drawn from all the rehearsal leaves there are; --model is another checkpoint than the one in the box. Both engines compute in float32.
 """
 import argparse, sys, tempfile
 from pathlib import Path
@@ -13,24 +13,22 @@ sys.path.insert(0, str(ROOT))
 import onnxruntime
 from plantnb.export import export_onnx
 from plantnb.files import photographs
-from plantnb.nets import exact_math
-from plantnb.photos import load_leaf
 from plantnb.predict import load
+from plantnb.sources import rehearsal_leaves
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
     parser.add_argument('--model', type=Path)
-    parser.add_argument('-n', type=int, default=500)
-    args = parser.parse_args()
-    predictor, files = load(args.model), photographs(args.folder).filename.sample(frac=1, random_state=0).head(args.n).tolist()
-    with exact_math(): ours = predictor.predict(files).score.to_numpy()
-    with tempfile.TemporaryDirectory() as folder:
-        export_onnx(predictor, Path(folder)/'leaf.onnx')
-        megabytes, session = (Path(folder)/'leaf.onnx').stat().st_size/1e6, onnxruntime.InferenceSession(Path(folder)/'leaf.onnx')
-    pixels = lambda part: np.stack([load_leaf(f) for f in part]).transpose(0, 3, 1, 2).astype(np.float32)/255
-    theirs = np.concatenate([session.run(None, dict(pixels=pixels(files[i:i+32])))[0] for i in range(0, len(files), 32)])
-    row = dict(leaves=len(files), largest_difference=f'{np.abs(ours - theirs).max():.2g}', megabytes=round(megabytes, 1), onnxruntime=onnxruntime.__version__,
-               command='python experiments/exported.py ../shared/leaves/field', data='rehearsal leaves, field')
+    parser.add_argument('-n', type=int, default=2000)
+    args, leaves = parser.parse_args(), rehearsal_leaves()
+    if leaves is None: sys.exit('no rehearsal leaves: name their folder with PLANTNB_LEAVES')
+    files = photographs(leaves).filename.sample(frac=1, random_state=0).head(args.n).tolist()
+    ours, theirs = (load(args.model, engine) for engine in ('onnx', 'torch'))
+    a, b = (p.predict(files, nearest=3) for p in (ours, theirs))
+    assert (a.error == b.error).all() and (a.error == '').any()
+    with tempfile.TemporaryDirectory() as folder: megabytes = export_onnx(ours, Path(folder)/'leaf.onnx').stat().st_size/1e6
+    row = dict(leaves=int((a.error == '').sum()), largest_difference=f'{(a.score - b.score).abs().max():.2g}', other_decisions=int((a.decision != b.decision).sum()),
+               other_neighbours=int((a.nearest != b.nearest).sum()), megabytes=round(megabytes, 1), onnxruntime=onnxruntime.__version__,
+               command='PLANTNB_LEAVES=../shared/leaves python experiments/exported.py', data='rehearsal leaves')
     pd.DataFrame([row]).to_csv(ROOT/'results/onnx.csv', index=False)
     print(pd.Series(row).to_string())

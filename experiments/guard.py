@@ -72,7 +72,7 @@ if __name__ == '__main__':
     parser.add_argument('run', type=Path)
     parser.add_argument('--model', type=Path)
     args = parser.parse_args()
-    predictor, manifest = load(args.model), read_manifest(args.run/'manifest.csv')
+    predictor, manifest = load(args.model, engine='torch'), read_manifest(args.run/'manifest.csv')
     guard = predictor.config['guard']
     test = manifest[manifest.split == 'test']
     leaves, _ = predictor.embed([args.run/f for f in test.filename])

@@ -6,8 +6,10 @@
 __all__ = ['PHOTOGRAPHS', 'PIXELS', 'BYTES', 'HOW_TO', 'MAP_SAYS', 'serve_app']
 
 # %% ../nbs/u07_app.ipynb #160746fd
-import os
+import io, os
 import numpy as np, pandas as pd
+from base64 import b64encode
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from fastcore.basics import patch
@@ -32,12 +34,28 @@ def _too_large(path):
     except BROKEN: return '' # what cannot be opened gets its line from `predict`
     return f'{Path(path).name}: more than {PIXELS//10**6} million pixels' if size[0]*size[1] > PIXELS else ''
 
+# %% ../nbs/u07_app.ipynb #c457afb0
+def _small(file, label):
+    "A known leaf as a small picture that says its label."
+    from PIL import Image
+    kept, told = io.BytesIO(), escape(f'{label}: {Path(file).name}')
+    Image.fromarray(load_leaf(file, 64)).save(kept, 'JPEG')
+    return f'<img src="data:image/jpeg;base64,{b64encode(kept.getvalue()).decode()}" alt="{told}" title="{told}" width="64" height="64">'
+
+@patch
+def _most_like(self:Predictor, files, own):
+    "For each photograph the known leaves most like it, as HTML: your own as pictures, others by species and disease."
+    if not files: return []
+    if not own: return [escape('; '.join(dict.fromkeys(n.partition(' (')[0] for n in names))) for names in self.nearest(self.embed(files)[0])]
+    label = {f'{LABELS[int(ill)]} ({f})': (f, LABELS[int(ill)]) for f,ill in zip(own['filenames'], own['labels'])}
+    return [' '.join(_small(*label[n]) for n in names) for names in self.nearest(self.embed(files)[0], own)]
+
 # %% ../nbs/u07_app.ipynb #511944b2
 @patch
 def look(self:Predictor,
     photos:list, # files that were dropped on the page
     healthy:list=None, diseased:list=None, # known leaves, if there are any
-)->tuple: # [(picture with its map, verdict)], rows of the table, one line about them all
+)->tuple: # [(picture with its map, verdict)], rows of the table (as HTML), one line about them all
     "What the page shows. Raises `PlantnbError` for what it does not take."
     if not photos: raise PlantnbError('no photograph yet: drop one or many on the field above')
     if len(photos) > PHOTOGRAPHS: raise PlantnbError(f'{len(photos)} photographs: {PHOTOGRAPHS} at a time, please; for more use the command plantnb_predict')
@@ -45,13 +63,30 @@ def look(self:Predictor,
     large = [why for why in map(_too_large, [*photos, *(healthy or []), *(diseased or [])]) if why]
     if large: raise PlantnbError('; '.join(large))
     own = self.references(healthy, diseased or []) if healthy else None
-    answers = self.predict(photos, own, nearest=3)
+    answers = self.predict(photos, own)
     read, name = answers[answers.error == ''], lambda f: Path(f).name
     pictures = [(self.where(r.filename, own), f'{r.decision}, {r.score:.2f}') for r in read.itertuples()]
-    rows = [[name(r.filename), r.decision or 'not read', '' if r.error else f'{r.score:.2f}', r.nearest or r.error.replace(r.filename, name(r.filename))]
+    alike = dict(zip(read.filename, self._most_like(read.filename.tolist(), own)))
+    rows = [[escape(name(r.filename)), r.decision or 'not read', '' if r.error else f'{r.score:.2f}', alike.get(r.filename) or escape(r.error.replace(r.filename, name(r.filename)))]
             for r in answers.itertuples()]
     n = read.decision.value_counts()
     return pictures, rows, ', '.join(f'{n[k]} {k}' for k in (*LABELS, 'unsure', 'no leaf') if k in n) or 'no answer'
+
+# %% ../nbs/u07_app.ipynb #780e87c9
+@patch
+def show_where(self:Predictor,
+    answers:pd.DataFrame, # from `predict`
+    folder:Path, # gets a picture for each photograph that could be read; made if need be
+    references:dict=None, # from `references`
+)->list: # the files
+    "What `where` shows of each photograph, as FOLDER/NAME.where.jpg; a name that comes again gets a number."
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    files, seen = [], {}
+    for f in answers.filename[answers.error == '']:
+        seen[stem] = n = seen.get(stem := Path(f).stem, 0) + 1
+        files.append(Path(folder)/f'{stem}{f"-{n}" if n > 1 else ""}.where.jpg')
+        with write_whole(files[-1], settle=False) as file: self.where(f, references).save(file, 'JPEG', quality=92)
+    return files
 
 # %% ../nbs/u07_app.ipynb #07e876a3
 def _page(predictor):
@@ -61,7 +96,7 @@ def _page(predictor):
         try: pictures, rows, together = predictor.look(photos, healthy, diseased)
         except PlantnbError as e: raise gr.Error(str(e), duration=None, print_exception=False) from e
         t = pd.DataFrame(rows, columns=['photograph', 'verdict', 'P(diseased)', 'most like, or why not read'])
-        return pictures, t.to_html(index=False, border=0), together
+        return pictures, t.to_html(index=False, border=0, escape=False), together
     with gr.Blocks(title='plantnb: is this leaf diseased?', analytics_enabled=False) as page:
         gr.Markdown(f'# Is this leaf diseased?\n{HOW_TO}')
         files = lambda label: gr.File(label=label, file_count='multiple', file_types=[*sorted(IMAGE_SUFFIXES)], height=150)
@@ -72,7 +107,7 @@ def _page(predictor):
         summary = gr.Textbox(label='Together', interactive=False, elem_id='summary')
         pictures = gr.Gallery(label='Verdict and P(diseased)', columns=2, height='auto', object_fit='contain', format='jpeg', buttons=[], elem_id='pictures')
         gr.Markdown(MAP_SAYS)
-        table = gr.HTML(elem_id='answers') # pandas escapes what the names hold
+        table = gr.HTML(elem_id='answers') # `look` escapes what the names hold
         ask.click(answer, [photos, *known], [pictures, table, summary], api_visibility='private')
     return page
 

@@ -233,7 +233,7 @@ def _say_answers(answers, folders, out, format, also=()):
     folders = folders.assign(folder=folders.folder.map(_printable))
     text = FORMATS[format](answers, folders)
     if out: write_text(out, text)
-    else: print(text, end='')
+    elif len(answers): print(text, end='')
     folders = folders.assign(folder=folders.folder.map(_on_screen))
     lines = [*map(_summary_line, folders.itertuples()), *filter(None, map(_marks_line, folders.itertuples())), *also]
     if out or format == 'table': print(*lines, sep='\n', end='\n' if lines else '')
@@ -252,9 +252,10 @@ def _misused(asked):
     if asked.together and asked.healthy: return '--healthy says already where the middle of your species lies: leave --together out'
     if None not in (asked.sensitivity, asked.prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
     if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format'))
-    if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --sensitivity, --prevalence and --port'
-    if not asked.photos and not asked.app: return 'name photographs or folders of them (photos), or open the page with --app'
+    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx'))
+    if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --engine, --sensitivity, --prevalence and --port'
+    if asked.explain and (not asked.photos or any(asked.explain.resolve().is_relative_to(Path(p).resolve()) for p in asked.photos)): return '--explain FOLDER gets a picture for each photograph: name some, and a folder that does not lie among them'
+    if not asked.photos and not asked.app and not asked.onnx: return 'name photographs or folders of them (photos), or open the page with --app'
 
 # %% ../nbs/a3_cli.ipynb #04ab8ccf
 @call_parse
@@ -262,18 +263,14 @@ def _misused(asked):
 def plantnb_predict(
     photos:arg(str, 'photographs, and folders of them (walked, but for names that begin with _ or .)', opt=False, nargs='*'),
     model:arg(Path, 'folder of a model, such as OUT/models/best of plantnb_run; default: the model that comes with the package')=None,
-    healthy:Path=None, # healthy leaves of your own species, a photograph or a folder of them: references
-    diseased:Path=None, # diseased ones; a twin and the packaged model also work with healthy ones alone
-    sensitivity:float=None, # find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure
-    prevalence:float=None, # about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure
+    healthy:arg(Path, 'healthy leaves of your own species, a photograph or a folder of them: references')=None, diseased:arg(Path, 'diseased ones; a twin and the packaged model also work with healthy ones alone')=None,
+    sensitivity:arg(float, 'find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure')=None, prevalence:arg(float, 'about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure')=None,
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
-    labels:Path=None, # CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say
-    nearest:int=0, # name so many known leaves that look most like each one
-    format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
-    out:Path=None, # file for the answers; the screen then shows the summary only
-    csv:Path=None, # short for --format csv --out CSV
+    labels:arg(Path, "CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say")=None, nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
+    out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None,
+    explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
+    engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
-    port:int=7860, # of the page
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
     """Is this leaf diseased? Gives every photograph a score, the probability from 0 to 1 that it is, and a decision: healthy, diseased,
     unsure (the score is too near the threshold to say) or no leaf (it looks like no leaf the model knows)."""
@@ -281,8 +278,12 @@ def plantnb_predict(
     out, format = _out_format(out, csv, format, model)
     from plantnb.app import serve_app
     from plantnb.predict import load
-    predictor, said = _moved(load(model), sensitivity, prevalence)
+    predictor, said = _moved(load(model, engine), sensitivity, prevalence)
+    if onnx:
+        from plantnb.export import hand_on
+        said = [*said, _printable(hand_on(predictor, onnx))]
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
     references = predictor.references(healthy, diseased or []) if healthy else None
     found = predictor.answer([Path(p) for p in photos], references, labels, progress=_progress, nearest=nearest, together=together)
+    if explain: said = [*said, f'{len(predictor.show_where(found[0], explain, references))} pictures in {_printable(explain)}']
     return _say_answers(*found, out, format, said)

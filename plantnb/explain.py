@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['HOWS', 'Answer', 'answer', 'gradcam', 'frosted', 'integrated', 'occlusion', 'contributions', 'depths', 'attribute',
-           'overlay', 'difference', 'near', 'points_at', 'share_inside', 'by_chance', 'edges', 'shuffled']
+           'difference', 'near', 'points_at', 'share_inside', 'by_chance', 'edges', 'shuffled']
 
 # %% ../nbs/06_explain.ipynb #5ebd5127
 import numpy as np, torch, torch.nn.functional as F
 from copy import deepcopy
-from pathlib import Path
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 from .core import *
 from .photos import *
+from .heat import *
+from .heat import as_pixels
 from .nets import *
 
 # %% ../nbs/06_explain.ipynb #272c823c
@@ -64,14 +64,6 @@ def answer(model:nn.Module, # a `Baseline`, `Best` or `Twin`
     return found
 
 # %% ../nbs/06_explain.ipynb #9a6f15f5
-def as_pixels(image):
-    "A photograph as a model sees it: (size, size, 3) uint8."
-    if isinstance(image, (str, Path)): return load_leaf(image)
-    if isinstance(image, Image.Image): return np.array(square(image.convert('RGB')))
-    image = np.asarray(image)
-    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.shape[0] == image.shape[1] >= 64: return image
-    raise PlantnbError(f'a leaf is a file, a PIL picture or pixels (size, size, 3) in uint8, at least 64 a side; got {image.dtype} {image.shape}')
-
 def batch(images, device):
     "(n, 3, size, size) in 0..1"
     x = torch.stack([torch.from_numpy(as_pixels(o)).permute(2, 0, 1) for o in images])
@@ -156,21 +148,6 @@ def attribute(model:nn.Module, # a `Baseline`, `Best`, a `Twin` with its referen
     if how not in HOWS: raise PlantnbError(f"heat map '{how}' is not known; take one of {', '.join(HOWS)}")
     ask = model if isinstance(model, Answer) else answer(model)
     with torch.enable_grad(): return HOWS[how](ask, batch([image], ask.device), **kwargs)[0].detach().float().cpu().numpy()
-
-# %% ../nbs/06_explain.ipynb #f47d0b9a
-def overlay(image, # a leaf, as for `attribute`
-            heat:np.ndarray, # (size, size) from `attribute`
-            share:float=.2, # of the picture that is coloured
-            colours:str='autumn_r', # of matplotlib
-           )->Image.Image: # RGB
-    "The leaf in grey under the brightest places of its map; raises `PlantnbError` if the two differ in size."
-    from matplotlib import colormaps
-    leaf = as_pixels(image)
-    if leaf.shape[:2] != heat.shape: raise PlantnbError(f'the map is {heat.shape}, the leaf {leaf.shape[:2]}: make the map of the same picture')
-    low, high = max(0, np.quantile(heat, 1 - share)), heat.max()
-    weight = ((heat - low)/max(high - low, 1e-12)).clip(0, 1)[..., None]**.5*.85
-    grey = leaf.mean(2, keepdims=True)*.8 + 25
-    return Image.fromarray(np.uint8(grey*(1 - weight) + 255*colormaps[colours](weight[..., 0])[..., :3]*weight))
 
 # %% ../nbs/06_explain.ipynb #f34b64a1
 def difference(twin:Twin, # compares pictures

@@ -314,35 +314,18 @@ class Best(Baseline):
 
 BUILDERS['best'] = lambda config: Best(make_body(config['backbone'], pretrained=False))
 
-# %% ../nbs/05c_few.ipynb #f8ca8236
+# %% ../nbs/05c_few.ipynb #895f04f3
 @patch
-def few(self:Best,
-        z:np.ndarray, # (m, d) embeddings of a few leaves
-        labels:np.ndarray, # (m,) 1 = diseased, 0 = healthy; both must be there
-        strength:float=3., # of the pull towards the head that was trained
+def few(self:Best, z:np.ndarray, labels:np.ndarray, strength:float=3. # as for `move_head`
        )->callable: # (n, d) -> (n,) log-odds of diseased
-    "The head moved towards a few labelled leaves: the most likely weights under a Gaussian prior around the trained ones."
-    from scipy.optimize import minimize
-    from scipy.special import expit
-    spread, head = self.spread.cpu().numpy(), lambda q: evidence(self, q)
-    x, old, sign = (z/spread).astype(float), head(z), 2*np.asarray(labels) - 1
-    kernel, weight, penalty = x @ x.T, 1/(2*np.where(labels, (sign > 0).sum(), (sign < 0).sum())), strength/len(z)
-    def loss(mix):
-        margin = sign*(old + kernel @ mix[:-1] + mix[-1])
-        slope = -sign*weight*expit(-margin)
-        value = weight @ np.logaddexp(0, -margin) + penalty/2*mix[:-1] @ kernel @ mix[:-1]
-        return value, np.r_[kernel @ (slope + penalty*mix[:-1]), slope.sum()]
-    *mix, bias = minimize(loss, np.zeros(len(z) + 1), jac=True, method='L-BFGS-B').x
-    moved = x.T @ np.array(mix)/spread
-    return lambda q: head(q) + q @ moved + bias
+    "This head, moved towards a few labelled leaves."
+    return move_head(lambda q: evidence(self, q), self.spread.cpu().numpy(), z, labels, strength)
 
 @patch
-def adapted(self:Best,
-            z:np.ndarray, # (n, d) embeddings of leaves of one species
-            own:np.ndarray, labels:np.ndarray, # (m, d) and (m,) 1 = diseased: the leaves of it that are known
-           )->np.ndarray: # (n,) log-odds; with healthy leaves alone, beyond theirs
-    "What the model says once it knows a few leaves of the species."
-    return self.few(own, labels)(z) if labels.any() else evidence(self, z) - evidence(self, own).mean()
+def adapted(self:Best, z:np.ndarray, own:np.ndarray, labels:np.ndarray # as for `odds_beside`
+           )->np.ndarray: # (n,) log-odds
+    "What this model says once it knows a few leaves of the species."
+    return odds_beside(lambda q: evidence(self, q), self.spread.cpu().numpy(), z, own, labels)
 
 # %% ../nbs/05c_few.ipynb #7f361732
 def with_head(best:Best, # shared

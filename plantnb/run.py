@@ -222,7 +222,7 @@ def config(self:Training)->dict: # of the checkpoint
 # %% ../nbs/09_run.ipynb #09a0000a
 @patch
 def save(self:Training):
-    "The checkpoint: weights, references, and how a logit becomes a verdict; the recipe's with guard and gallery."
+    "The checkpoint: weights, references, and how a logit becomes a verdict; the recipe's with guard and gallery; beside it the graph."
     run, model, z = self.run, self.learned['model'], self.learned['z']
     rows, config, extra = list(self.learned['rule']['references']), self.config(), None
     references = [torch.from_numpy(a[rows]) for a in (z, targets(run.manifest))] if rows else [None, None]
@@ -230,6 +230,9 @@ def save(self:Training):
         fields, extra = fit_companions(model, z, run.manifest, run.out, run.store, self.seed, how=run.settings['how'])
         config |= fields
     checkpoint_save(model, self.folder, config, *references, extra=extra)
+    if not is_twin(model):
+        try: write_graph(model, self.folder, config['size'])
+        except PlantnbError as e: run.tell(f'{self.name}: {e}; torch will run it')
     return self
 
 # %% ../nbs/09_run.ipynb #0d9ef05d

@@ -22,11 +22,11 @@ def exported(path): return [source(c) for c in CELLS[path] if c['cell_type'] == 
 
 
 @pytest.mark.parametrize('modules,heavy', [
-    *((m, 'torch fastai timm sklearn matplotlib imagehash joblib') for m in 'core names files folders tables photos splits repeats copies settings data'.split()),
-    ('metrics', 'torch sklearn'), ('verdict', 'fastai matplotlib sklearn'), ('embeddings', 'fastai matplotlib'), ('checkpoint', 'fastai matplotlib'),
+    *((m, 'torch fastai timm sklearn matplotlib imagehash joblib') for m in 'core names files folders tables photos splits repeats copies settings data metrics verdict heat checkpoint graph predict'.split()),
+    ('graph', 'scipy onnx onnxruntime google'), ('predict', 'scipy onnx onnxruntime'), ('embeddings', 'fastai matplotlib'),
     ('sources', 'torch fastai timm sklearn matplotlib pooch requests tqdm joblib'),
     ('toy', 'torch fastai timm sklearn matplotlib'), ('cli', 'torch fastai timm sklearn matplotlib'),
-    ('nets', 'fastai matplotlib'), ('predict', 'fastai matplotlib sklearn'), ('explain', 'fastai matplotlib sklearn captum')])
+    ('nets', 'fastai matplotlib'), ('explain', 'fastai matplotlib sklearn captum')])
 def test_imports_stay_light(modules, heavy):
     code = f'import sys, plantnb.{modules}; print(*(m for m in {heavy.split()} if m in sys.modules))'
     timms = '-W', 'ignore:`torch.jit:FutureWarning' # an older timm asks torch for what it no longer likes

@@ -1,10 +1,12 @@
 """The model in the box: packs RUN/models/best into plantnb/box/, so that `plantnb_predict PHOTO` answers without any training.
 
     python tools/build_box.py RUN [--field FOLDER]
+    python tools/build_box.py --graph [FOLDER]
 
 RUN is the folder of `plantnb_run --recipe best --train plantvillage --test field`. The frozen body is left out where it is, bit for bit, the one
 that comes with the package; a fine-tuned one is kept as halves, which moves a score by hundredths at most where the processor computes with bfloat16 (that
 rounds halves once more). Then the box is compared with the run: the same leaves must get the same answers.
+--graph draws the graph of the model that lies in the box, or in FOLDER, from its own weights: for a checkpoint that was saved without one.
 --field FOLDER (a labelled tree, such as ../shared/leaves/field) asks the box as a user would and writes results/box.csv beside the run's own figures.
 """
 import argparse, json, shutil, sys
@@ -16,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from safetensors.torch import load_file
 from plantnb.core import save_tensors, write_text
 from plantnb.data import read_manifest
-from plantnb.export import model_card
+from plantnb.export import model_card, write_graph
 from plantnb.nets import packaged_weights
 from plantnb.predict import BOX, load, tree_metrics
 
@@ -67,9 +69,16 @@ def pack(run, box):
     save_tensors(small, box/'model.safetensors')
     write_text(box/'config.json', json.dumps(config | (dict(body_at=at) if at else {}), indent=1) + '\n')
     write_text(box/'card.md', card)
+    if at is None: draw(box)
     size = sum(f.stat().st_size for f in box.iterdir())
     if size > MOST: sys.exit(f'{box}: {size/1e6:.1f} MB, more than {MOST/1e6:.0f}')
     return size, at
+
+
+def draw(box):
+    "Draws the graph of the model in a folder; where the body was left out there is none, and torch runs it"
+    predictor = load(box, engine='torch')
+    return write_graph(predictor.model, box, predictor.config['size'])
 
 
 def compare(run, box, n=200):
@@ -94,9 +103,12 @@ def ask_field(run, box, field, size):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run', type=Path)
+    parser.add_argument('run', type=Path, nargs='?')
+    parser.add_argument('--graph', type=Path, nargs='?', const=BOX)
     parser.add_argument('--field', type=Path)
     args = parser.parse_args()
+    if args.graph: sys.exit(print(f'{args.graph.name}: {(file := draw(args.graph)).name}, {file.stat().st_size/1e3:.0f} kB'))
+    if not args.run: parser.error('RUN, the folder of a run, or --graph')
     size, at = pack(args.run, BOX)
     print(f'{BOX.name}: {size/1e6:.2f} MB; the body is {"the packaged one, left out" if at else "its own, as halves"}')
     off, same, neighbours = compare(args.run, BOX)

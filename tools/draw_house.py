@@ -12,11 +12,11 @@ FLOORS = { # from the ground up
     'what everything stands on': 'core names files folders tables photos',
     'leaves': 'repeats splits copies data',
     'where leaves come from': 'toy simulated sources archives download fetching',
-    'networks and verdicts': 'metrics verdict nets embeddings checkpoint explain',
+    'networks and verdicts': 'metrics verdict nets embeddings checkpoint',
     'training': 'training baseline pairs siamese twin_resnet distance',
     'judging': 'evaluation article plots summary page report',
     'beyond': 'cutout grounds generalise finetune best guard',
-    'answers': 'predict app export',
+    'answers': 'heat explain graph predict app export',
     'the job': 'settings commands run scale cli'}
 WIDE, LEFT, ROW, BOX, TALL = 980, 190, 74, 118, 34
 INK, LINE, FILL, CARD = '#22302a', '#7d8a83', '#ffffff', '#eef5ef'

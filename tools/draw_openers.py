@@ -229,9 +229,10 @@ def generalise():
 
 def looked_at(pixels):
     "Where the model in the box looks."
-    from plantnb.explain import attribute, overlay
+    from plantnb.heat import heat, overlay
     from plantnb.predict import load
-    return overlay(pixels, attribute(load().model, pixels))
+    model = load().model
+    return overlay(pixels, heat(model.maps, model.weight, pixels))
 
 def explain():
     pixels, mask = map(np.array, draw_leaf('heartleaf', 'spot', 'field', .3, seed=3))
@@ -644,6 +645,19 @@ def export():
                 text(385, 50, 'card', 17, weight=600),
                 *said, bend('M202 130C250 176 500 192 564 110'), *edges, *(dot(x, y, 11) for x, y in knots), caption(644, 'ONNX', 600))
 
+def graph():
+    knots = ((60, 78), (112, 44), (112, 112), (164, 78), (216, 78))
+    drawn = [line([knots[a], knots[b]]) for a, b in ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))] + [dot(x, y, 11) for x, y in knots]
+    glass = f'<circle cx="440" cy="78" r="28" fill="#fff" stroke="{GREEN}" stroke-width="4"/>' + line([(460, 98), (484, 122)], GREEN, 8)
+    return card(*drawn, caption(138, 'a drawing', 600), text(262, 88, '+', 30, GREEN, 700), numbers(292, 56, 88, 44), caption(336, 'its numbers', 600),
+                glass, caption(446, 'looked at', size=16), arrow(504, 78, 556, 78), box(568, 52, 160, 52, 'P(diseased)', size=17), caption(648, 'without torch', size=16))
+
+def by_hand():
+    pixels = np.array(draw_leaf('heartleaf', 'spot', 'field', .3, seed=3)[0])
+    maps = [area(40 + 14*i, 26 + 14*i, 84, 84, '#dfe7f2', '#50709c') for i in range(3)]
+    return card(*maps, caption(96, 'maps', 600), text(190, 88, '×', 28, GREEN, 700), numbers(220, 60, 110, 40, 1), caption(275, 'the head', 600),
+                arrow(352, 78, 412, 78), picture(436, 12, 128, pixels, kept=144), text(596, 88, '→', 28, GREEN, 700), picture(616, 12, 128, looked_at(pixels), kept=144))
+
 def run():
     return card(folder(18, 54, 122, 66, 'train/', 'test/'), arrow(146, 88, 170, 88),
                 chain(178, 60, 86, 56, 30, 'prepare', 'embed', 'train', 'score', size=16),
@@ -716,7 +730,7 @@ OPENERS = {
     'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds, 'u00_copies': copies, 'u00_files': files, 'u00_folders': folders,
     'u00_names': names, 'u00_photos': photos, 'u00_repeats': repeats, 'u00_tables': tables, 'u01_checkpoint': checkpoint,
     'u01_embeddings': store_of_embeddings, 'u02_pairs': four_kinds, 'u03_simulated': simulated, 'u04_plots': plots, 'u04_report': report,
-    'u09_commands': one_line, 'u04_summary': summary, 'u04_page': one_page,
+    'u09_commands': one_line, 'u04_summary': summary, 'u04_page': one_page, 'u01_graph': graph, 'u06_heat': by_hand,
     'u05_grounds': seven_grounds, 'u07_app': app, 'u07_export': export, 'u09_plan': plan, 'u09_settings': settings,
     'ua2_archives': archives, 'ua2_download': download, 'ua2_fetching': fetching}
 

@@ -25,7 +25,7 @@ cat out.txt
 
 echo "plantnb_run ${SMOKE_RUN:=--epochs 1 --pairs 200}"
 "$bin/plantnb_run" --out run $SMOKE_RUN
-for artefact in config.json manifest.csv references.csv scores.csv metrics.json report.html models/baseline/model.safetensors \
+for artefact in config.json manifest.csv references.csv scores.csv metrics.json report.html models/baseline/model.safetensors models/baseline/graph.json \
   models/baseline/config.json models/baseline/history.csv models/twin_resnet/model.safetensors; do
   [ -s "run/$artefact" ] || fail "run/$artefact was not written"
 done
@@ -42,6 +42,9 @@ done
 expect 0 "$bin/plantnb_predict" 'wild leaves' --csv answers.csv   # the packaged model, nothing trained
 cat out.txt
 [ "$(wc -l <answers.csv)" -gt 1 ] || fail 'the packaged model answered nothing'
+for model in '' '--model run/models/baseline'; do
+  "$bin/python" -X importtime "$bin/plantnb_predict" $model 'wild leaves' 2>&1 >/dev/null | grep -Eq '\| *(torch|fastai|timm)$' && fail "plantnb_predict $model imports torch"
+done
 echo 'no picture' >'wild leaves/note.jpg'
 expect 1 "$bin/plantnb_predict" --model run/models/baseline 'wild leaves' missing.jpg none
 cat err.txt
