@@ -67,8 +67,8 @@ def look(self:Predictor,
     read, name = answers[answers.error == ''], lambda f: Path(f).name
     pictures = [(self.where(r.filename, own), f'{r.decision}, {r.score:.2f}') for r in read.itertuples()]
     alike = dict(zip(read.filename, self._most_like(read.filename.tolist(), own)))
-    rows = [[escape(name(r.filename)), r.decision or 'not read', '' if r.error else f'{r.score:.2f}', alike.get(r.filename) or escape(r.error.replace(r.filename, name(r.filename)))]
-            for r in answers.itertuples()]
+    rows = [[escape(name(r.filename)), r.decision or 'not read', '' if r.error else f'{r.score:.2f}',
+             alike.get(r.filename) or escape(r.error.replace(r.filename, name(r.filename)))] for r in answers.itertuples()]
     n = read.decision.value_counts()
     return pictures, rows, ', '.join(f'{n[k]} {k}' for k in (*LABELS, 'unsure', 'no leaf') if k in n) or 'no answer'
 

@@ -41,9 +41,11 @@ class _Padded(torch.autograd.Function):
 
 def _same(conv, x):
     "A convolution of timm's that pads by the size of what it is given: as much as it is while the graph is drawn."
-    over = [max((-(-side//step) - 1)*step + (k - 1)*d + 1 - side, 0) for side,step,k,d in zip(map(int, x.shape[-2:]), conv.stride, conv.kernel_size, conv.dilation)]
+    each = zip(map(int, x.shape[-2:]), conv.stride, conv.kernel_size, conv.dilation)
+    over = [max((-(-side//step) - 1)*step + (k - 1)*apart + 1 - side, 0) for side,step,k,apart in each]
     top, left = (n//2 for n in over)
-    return conv._conv_forward(_Padded.apply(x, left, over[1] - left, top, over[0] - top) if any(over) else x, conv.weight, conv.bias)
+    if any(over): x = _Padded.apply(x, left, over[1] - left, top, over[0] - top)
+    return conv._conv_forward(x, conv.weight, conv.bias)
 
 # %% ../nbs/u07_export.ipynb #f32d2fe2
 def _traced(chain, pixels):
@@ -75,7 +77,8 @@ def graph_of(
     "The graph of a model. Raises `PlantnbError` where there is none, or where it would say something else than torch in float32."
     if hasattr(model, 'compare'): raise PlantnbError('a twin needs its reference leaves beside it and has no graph')
     chain = _Chain(deepcopy(model).cpu().eval())
-    tensors, pixels = {k: t.float().numpy() for k,t in chain.model.state_dict().items() if t.is_floating_point()}, np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
+    tensors = {k: t.float().numpy() for k,t in chain.model.state_dict().items() if t.is_floating_point()}
+    pixels = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
     try:
         with exact_math():
             x = torch.from_numpy(pixels).permute(0, 3, 1, 2)/255
@@ -105,15 +108,16 @@ def export_onnx(
 )->Path: # the file
     "Writes the model as ONNX: its graph, its weights, `score` behind them, its thresholds in the notes. Raises `PlantnbError` for a model that has no graph."
     model, rule, size = predictor.model, predictor.rule, predictor.config.get('size', 256)
-    drawn, tensors = (model.model, model.tensors) if isinstance(model, Graph) else (graph_of(model, size), {k: t.cpu().numpy() for k,t in model.state_dict().items()})
+    if isinstance(model, Graph): drawn, tensors = model.model, model.tensors
+    else: drawn, tensors = graph_of(model, size), {k: t.cpu().numpy() for k,t in model.state_dict().items()}
     number = lambda name, v: dict(name=name, dims=[], data_type=1, raw_data=np.float32(v).tobytes())
     node = lambda op, *names: dict(op_type=op, input=[*names[:-1]], output=[names[-1]])
     graph = drawn['graph'] | dict(initializer=[*drawn['graph']['initializer'], number('scale', rule['scale']), number('bias', rule['bias'])],
         node=[*drawn['graph']['node'], node('Mul', 'logit', 'scale', 'scaled'), node('Add', 'scaled', 'bias', 'log_odds'), node('Sigmoid', 'log_odds', 'score')],
         output=[dict(drawn['graph']['output'][0], name='score'), *drawn['graph']['output']])
     notes = dict(size=size, how=predictor.config.get('how', 'crop'), threshold=rule['threshold'], unsure=rule.get('unsure'))
-    with write_whole(Path(path)) as file:
-        file.write_bytes(whole_graph(drawn | dict(graph=graph, metadata_props=[dict(key=k, value=json.dumps(v)) for k,v in notes.items()]), tensors))
+    whole = whole_graph(drawn | dict(graph=graph, metadata_props=[dict(key=k, value=json.dumps(v)) for k,v in notes.items()]), tensors)
+    with write_whole(Path(path)) as file: file.write_bytes(whole)
     return Path(path)
 
 # %% ../nbs/u07_export.ipynb #452d2b30

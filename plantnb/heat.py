@@ -60,7 +60,8 @@ def slopes(maps:list, # (channels, h, w) each, of one picture: those that an emb
     by = [rooted_slope(s, w) for s,w in zip(summaries, np.split(weight, np.cumsum([len(s) for s in summaries])[:-1]))]
     per = lambda s, spread, m: np.where(spread > 0, s/((m[0].size - 1)*np.where(spread > 0, spread, 1)), 0)[:, None, None]
     top = last == last.max((1, 2), keepdims=True)
-    found = [even(m, mean) + per(spread_by, spread, m)*d for m,d,spread,mean,spread_by in zip(middle, from_mean, spreads, by[0::2], by[1::2])]
+    found = [even(m, of_mean) + per(of_spread, spread, m)*d
+             for m,d,spread,of_mean,of_spread in zip(middle, from_mean, spreads, by[0::2], by[1::2])]
     return [*found, by[-2][:, None, None]*top/top.sum((1, 2), keepdims=True) + even(last, by[-1])]
 
 # %% ../nbs/u06_heat.ipynb #3a900ec1
