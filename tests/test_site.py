@@ -140,6 +140,23 @@ def test_minutes():
     assert [bs.minutes(c) for c in ([], [words], [words, md('one more')], [words, lines])] == [5, 5, 10, 10]
     hidden = [code('#| echo: false\n' + 'x = 1\n'*400), code('#| code-fold: true\n' + 'x = 1\n'*400)]
     assert bs.minutes(hidden) == 5 and bs.minutes([code('x = 1\n'*400)]) == 10
+    opens = md('word\n\n::: {#solution-1 .callout-tip collapse="true" title="Solution 1"}')
+    assert bs.minutes([words, opens, words, code('x = 1\n'*400), words, md(':::')]) == 10 # folded too: 1,000 words are five minutes, and one more is one too many
+
+
+@needs_tools
+def test_solutions_are_folded_with_all_they_hold(tmp_path):
+    opens = '::: {#solution-2 .callout-tip collapse="true" title="Solution 2"}'
+    cells = [md(f'## Exercises\n\n2. Why? (seconds)\n\n{opens}'), code('print(40 + 2)'), md('Because *so*.\n:::\n\nNext: no more.')]
+    cells[1]['outputs'] = [dict(output_type='stream', name='stdout', text='42\n')]
+    with pytest.raises(bs.SiteError, match='x.ipynb: solution-2 is not closed'): bs.fold_solutions([md(opens), md('Because.')], 'x.ipynb')
+    bs.fold_solutions(cells, 'index.ipynb')
+    (tmp_path/'index.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
+    (tmp_path/'_quarto.yml').write_text('project: {type: website}\nwebsite: {title: T}\n')
+    page = (bs.render(tmp_path)/'index.html').read_text()
+    before, folded, after = re.fullmatch(r'(.*)<details class="solution" id="solution-2">(.*?)</details>(.*)', page, flags=re.S).groups()
+    assert '<summary>Solution 2</summary>' in folded and '42' in folded and '<em>so</em>' in folded and 'Next: no more.' in after and 'Why?' in before
+    assert ':::' not in page and folded.count('<div') == folded.count('</div>')
 
 
 def test_every_chapter_is_story_or_machinery():

@@ -15,7 +15,9 @@ NOTEBOOKS = sorted((ROOT/'nbs').glob('*.ipynb'))
 MODULES = sorted(p for p in (ROOT/'plantnb').glob('*.py') if p.name[0] != '_')
 SCRIPTS = sorted(p for folder in ('tools', 'experiments', 'benchmarks') for p in (ROOT/folder).glob('*.py'))
 OURS = {'plantnb', *(p.stem for p in SCRIPTS)} # what a script may import of the project
+CHAPTERS = [p for p in NOTEBOOKS if re.match(r'\d\d[a-z]?_', p.stem)]
 of_notebook = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
+of_chapter = pytest.mark.parametrize('path', CHAPTERS, ids=lambda p: p.stem)
 of_module = pytest.mark.parametrize('path', MODULES, ids=lambda p: p.stem)
 of_file = pytest.mark.parametrize('path', [*MODULES, *SCRIPTS], ids=lambda p: f'{p.parent.name}/{p.stem}')
 
@@ -93,6 +95,7 @@ IMPORTS = {module: may for layer in PLAN.values() for module, may in layer.items
 NEVER = 999 # where the first picture is, and how many cells follow the last one, in a chapter without any
 LIMITS = {'cells of a chapter': 65, 'code lines of a chapter': 350, 'export lines of a chapter': 250, 'words of a chapter': 2000,
     'cell of the first picture': 20, 'cells after the last picture': 9, # cells are counted from 0; a picture stands among the last ten
+    'solution cells of a chapter': 6, 'solution lines of a chapter': 45, 'solution words of a chapter': 250, # folded, for who has tried: counted apart
     'cells of an appendix': 65, 'code lines of an appendix': 360, 'export lines of a module': 300, 'definitions of a module': 40,
     'parameters of a function': 7, 'private names imported': 0,
     ('signatures with', 'settings'): 3, ('signatures with', 'resume'): 6, ('signatures with', 'tell'): 10}
@@ -239,21 +242,33 @@ def begins(path):
     said = (re.search(r'^#\s*\|\s*default_exp\s+(\S+)', source(c), flags=re.M) for c in cells(path))
     return next((m[1] for m in said if m), None)
 
-def pictures(path):
-    "Cells of a notebook whose saved output is a picture, counted from 0."
+def pictures(cells):
+    "Cells whose saved output is a picture, counted from 0."
     drawn = lambda cell: any(k.startswith('image/') for o in cell.get('outputs', []) for k in o.get('data', {}))
-    return [i for i, c in enumerate(cells(path)) if drawn(c)]
+    return [i for i, c in enumerate(cells) if drawn(c)]
 
-def kind(path): return None if path.stem == 'index' else 'chapter' if re.match(r'\d\d[a-z]?_', path.stem) else 'appendix'
+def kind(path): return None if path.stem == 'index' else 'chapter' if path in CHAPTERS else 'appendix'
+
+def parted(path):
+    "The cells of a notebook without its solutions, and these: what follows the cell with the exercises and is not hidden."
+    at = next((i for i, c in enumerate(cells(path)) if re.search('^## Exercises$', source(c), flags=re.M)), len(cells(path)))
+    hidden = [re.match(r'#\s*\|\s*hide', source(c)) for c in cells(path)]
+    solves = [i > at and not hidden[i] for i in range(len(cells(path)))]
+    return tuple([c for c, s in zip(cells(path), solves) if s == solution] for solution in (False, True))
 
 def notebook_sizes(path):
     "What is limited in a notebook: {what: number}."
-    code, text = ([c for c in cells(path) if c['cell_type'] == t] for t in ('code', 'markdown'))
-    sizes = {'cells': len(cells(path)), 'code lines': sum(map(lines, code))}
+    def counted(cells):
+        code, text = ([c for c in cells if c['cell_type'] == t] for t in ('code', 'markdown'))
+        return code, {'cells': len(cells), 'lines': sum(map(lines, code)), 'words': sum(len(source(c).split()) for c in text)}
+    body, solutions = parted(path)
+    code, of_body = counted(body)
+    sizes = {'cells': of_body['cells'], 'code lines': of_body['lines']}
     if kind(path) != 'chapter': return {f'{what} of an appendix': n for what, n in sizes.items()}
-    sizes |= {'export lines': sum(lines(c) for c in code if target(c, begins(path))), 'words': sum(len(source(c).split()) for c in text)}
-    first, *_, last = pictures(path)*2 or [NEVER, len(cells(path)) - 1 - NEVER]
-    shown = {'cell of the first picture': first, 'cells after the last picture': len(cells(path)) - 1 - last}
+    sizes |= {'export lines': sum(lines(c) for c in code if target(c, begins(path))), 'words': of_body['words']}
+    sizes |= {f'solution {what}': n for what, n in counted(solutions)[1].items()}
+    first, *_, last = pictures(body)*2 or [NEVER, len(body) - 1 - NEVER]
+    shown = {'cell of the first picture': first, 'cells after the last picture': len(body) - 1 - last}
     return {f'{what} of a chapter': n for what, n in sizes.items()} | shown
 
 @functools.cache
@@ -308,6 +323,34 @@ def complaints(sizes):
 
 @of_notebook
 def test_a_notebook_keeps_its_size(path): nothing(list(complaints(of_notebooks(path))))
+
+# --- exercises
+
+UNSOLVED = { # chapters whose exercises have no solutions yet; may only shrink
+    '02_siamese', '03_twin_resnet', '05a_grounds', '05b_finetune', '05c_few', '05e_distance', '06_explain', '07_predict', '07a_yours',
+    '07b_no_leaf', '09_run',
+}
+OPENS = '::: {{#solution-{0} .callout-tip collapse="true" title="Solution {0}"}}'
+
+@of_chapter
+def test_exercises_are_numbered_timed_and_solved(path):
+    "Two or three, each with the time it takes; below, folded and in order, for each a cell that tests and shows something, and what is seen in it."
+    body, solutions = parted(path)
+    if path.stem in UNSOLVED: return nothing([f'{path.stem} has solutions: take it from UNSOLVED']*bool(solutions))
+    asked = source(next(c for c in body if '## Exercises' in source(c))).partition('## Exercises\n')[2]
+    items = re.findall(r'^(\d+)\. (.+)$', asked, flags=re.M)
+    assert [int(n) for n, _ in items] == [*range(1, len(items) + 1)] and len(items) in (2, 3), 'numbered from 1, two or three'
+    nothing([f'{n}. says not how long it takes: (seconds), (half a minute) or (a minute)' for n, s in items if not re.search(r' \((seconds|(half )?a minute)\)$', s)])
+    assert len(re.findall('^- ', asked, flags=re.M)) <= 2, 'at most two that go further, without a solution'
+    assert [c['cell_type'] for c in solutions] == ['code', 'markdown']*len(items), 'a cell and its explanation for each'
+    before, explained = [asked, *map(source, solutions[1::2])], [*map(source, solutions[1::2])]
+    nothing([f'{n}. is not opened by the last line of the cell before it: {OPENS.format(n)}' for n, s in enumerate(before[:-1], 1) if s.split('\n')[-1] != OPENS.format(n)])
+    nothing([f'{n}. is explained by no words and a line ":::"' for n, s in enumerate(explained, 1) if not re.match(r'(?s)(?!:::).{40,}?\n\n:::(\n|$)', s)])
+    for n, cell in enumerate(solutions[::2], 1):
+        assert re.search(r'^\s*(.+; )?(assert|test_\w+\()', source(cell), flags=re.M), f'{n}. tests nothing'
+        assert cell['outputs'], f'{n}. shows nothing: run tools/execute_book.py'
+        assert not target(cell, 'x') and not re.search(r'^#\s*\|\s*(slow|eval|echo)', source(cell), flags=re.M), f'{n}. is run and shown as it is, and nothing of it is exported'
+
 
 @of_module
 def test_a_module_keeps_its_size(path): nothing(list(complaints(module_sizes(path))))

@@ -177,8 +177,27 @@ def link_terms(cells, terms, page='glossary.qmd'):
         if cell['cell_type'] == 'markdown': cell['source'] = outside_code(partial(any_form.sub, link), text_of(cell), NOT_PROSE)
 
 
+SOLUTION = re.compile(r'^::: \{#(solution-\d+) \.callout-tip collapse="true" title="([^"]+)"\}$', re.M)
+
+def fold_solutions(cells, where):
+    """Solutions as `<details>`, which a keyboard opens too, and a link to them: smalldocs folds callouts for a mouse alone. Raises `SiteError` for one
+    that nothing closes."""
+    raw = '```{{=html}}\n{}\n```'.format
+    def opened(m): return raw(f'<details class="solution" id="{m[1]}">\n<summary>{html.escape(m[2])}</summary>')
+    inside = None
+    for cell in cells:
+        if cell['cell_type'] != 'markdown': continue
+        lines = text_of(cell).split('\n')
+        for i, line in enumerate(lines):
+            if m := SOLUTION.match(line): inside, lines[i] = m[1], opened(m)
+            elif inside and line == ':::': inside, lines[i] = None, raw('</details>')
+        cell['source'] = '\n'.join(lines)
+    if inside: raise SiteError(f'{where}: {inside} is not closed: a line ":::" has to follow it')
+
+
 def minutes(cells):
     """Minutes that a chapter takes, in steps of five: 200 words of prose a minute, and 40 lines of code, of what the page shows unfolded."""
+    cells = cells[:next((i + 1 for i, c in enumerate(cells) if c['cell_type'] == 'markdown' and SOLUTION.search(text_of(c))), None)]
     words = sum(len(text_of(c).split()) for c in cells if c['cell_type'] == 'markdown')
     code = [options(c) for c in cells if c['cell_type'] == 'code']
     lines = sum(bool(line.strip()) for opts, text in code if opts.get('echo', True) and not opts.get('code-fold') for line in text.split('\n'))
@@ -253,6 +272,7 @@ def prepare(work):
         caption_pictures(cells, name)
         cross_reference(cells, name)
         if name in kind: front['reading'] = f'{kind[name]}, {minutes(cells)} min'
+        fold_solutions(cells, name)
         for cell in cells:
             if cell['cell_type'] == 'markdown': cell['source'] = outside_code(to_page, text_of(cell))
         link_terms(cells, terms)
