@@ -174,8 +174,7 @@ def _with_rule(t, model, z):
     return dict(model=model, z=z, rule=fit_rule(model, z, t.run.manifest, seed=t.seed), shots=None, unlabelled=None)
 
 def _fit_baseline(t):
-    run = t.run
-    return _with_rule(t, fit_baseline(run.body, run.z, run.manifest, t.folder, **t.how())[0], run.z)
+    return _with_rule(t, fit_baseline(t.run.body, t.run.z, t.run.manifest, t.folder, **t.how())[0], t.run.z)
 
 def _fit_cnn(t):
     run = t.run
@@ -188,8 +187,7 @@ def _fit_resnet(t):
     with torch.inference_mode(): return _with_rule(t, model, model.path[1](torch.from_numpy(run.z).to(default_device())).cpu().numpy())
 
 def _fit_best(t):
-    run, tune = t.run, t.run.settings['tune']
-    steps = {} if tune is None else dict(steps=tune)
+    run, steps = t.run, {} if t.run.settings['tune'] is None else dict(steps=t.run.settings['tune'])
     found = fit_best(run.body, run.manifest, run.out, run.store, t.seed, run.settings['how'], tell=run.tell, workers=CORES, **steps)
     t.folder.mkdir(parents=True, exist_ok=True)
     write_csv(loso_table(found['loso']), t.folder/'history.csv')
