@@ -27,19 +27,19 @@ h3{font-size:1rem;margin:1.2rem 0 .4rem}
 p,li{max-width:46rem} ul{padding-left:1.2rem} code{font-size:.88em;background:var(--soft);padding:.1rem .3rem;border-radius:.25rem}
 .head{background:var(--soft);border-left:.3rem solid var(--good);border-radius:.4rem;padding:.7rem 1.2rem} .head p{margin:.5rem 0}
 .head p:first-child{font-size:1.2rem;line-height:1.45} .note,figcaption{font-size:.86rem;color:var(--quiet)}
-.wide{overflow-x:auto;margin:.8rem 0} table{border-collapse:collapse;font-size:.84rem;overflow-wrap:normal}
-th{background:var(--soft);vertical-align:bottom} th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left}
+.wide{overflow-x:auto;margin:.8rem 0} table{border-collapse:collapse;font-size:.82rem;overflow-wrap:normal}
+th{background:var(--soft);vertical-align:bottom} th,td{padding:.3rem .45rem;border-bottom:1px solid var(--line);text-align:left}
 td{max-width:26rem;overflow-wrap:break-word;font-variant-numeric:tabular-nums} td small{display:block;white-space:nowrap;color:var(--quiet)}
 figure{margin:1rem 0} img{max-width:100%;height:auto;background:#fff;border-radius:.3rem}
-.row{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem} .row figure{margin:.5rem 0;max-width:100%}
+.row{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem} .row figure{margin:.5rem 0;width:min(100%,27rem)}
 .leaves{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));gap:.8rem;margin:.6rem 0}
 .leaves figure{margin:0;break-inside:avoid} .leaves img{display:block;width:100%;border-bottom:.25rem solid var(--good)}
 .leaves .wrong img{border-color:var(--bad)}
 .leaves figcaption{font-size:.8rem;line-height:1.35;padding-top:.25rem} .leaves b{color:var(--fg)}
 details{border:1px solid var(--line);border-radius:.4rem;padding:.1rem .9rem;margin:.5rem 0}
 summary{cursor:pointer;padding:.4rem 0;font-weight:600}
-@media(max-width:640px){.leaves{grid-template-columns:repeat(3,minmax(0,1fr))} th,td{padding:.3rem .4rem} h1{font-size:1.4rem}
-  .head p:first-child{font-size:1.08rem}}
+@media(max-width:640px){.leaves{grid-template-columns:repeat(3,minmax(0,1fr))} table{font-size:.74rem} th,td{padding:.25rem .28rem}
+  h1{font-size:1.4rem}  .head p:first-child{font-size:1.08rem}}
 @media print{:root{color-scheme:light;--fg:#000;--bg:#fff;--soft:#f1f4f1;--line:#bbb;--good:#1f7a43;--bad:#b3382c;--quiet:#444}
 body{font-size:11pt;max-width:none;padding:0} details:not([open]){display:none} h2,h3{break-after:avoid}
 figure,tr,.head{break-inside:avoid} .wide{overflow:visible}}
@@ -84,7 +84,7 @@ def table_of(
     "A table of at most `ROWS` rows, with intervals below their numbers."
     if not len(d): return ''
     cells = d.head(ROWS).to_html(index=False, escape=True, border=0, na_rep='-')
-    small = re.sub(r'<td>(\d\.\d+) \[(\d\.\d+), (\d\.\d+)\]</td>', r'<td>\1<small>\2 to \3</small></td>', cells)
+    small = re.sub(r'<td>(\d\.\d+) \[(\d\.\d+), (\d\.\d+)\]</td>', r'<td>\1<small>\2–\3</small></td>', cells)
     more = paragraph(f'{len(d) - ROWS:,} more rows{" are in " + rest if rest else ""}.', 'note') if len(d) > ROWS else ''
     return f'<div class="wide">{small}</div>{more}'
 

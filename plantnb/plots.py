@@ -136,7 +136,7 @@ def history_figure(
         x = h['epoch'] if 'epoch' in h else np.arange(len(h)); drop = {'epoch','time'}
         for c,k in zip(COLOURS*9, [k for k in h if k not in drop and pd.api.types.is_numeric_dtype(h[k])]):
             ax.plot(x, h[k], '--' if 'loss' in k else '-', marker='.', color=c, lw=1.2, label=k.replace('_',' '))
-        ax.set(xlabel='epoch', ylim=(0, None)); ax.set_title(model, pad=34); ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set(xlabel='epoch', ylim=(0, None)); ax.set_title(model, pad=42); ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(fontsize=6, ncols=2, loc='lower center', bbox_to_anchor=(.5, 1), frameon=False)
     fig.suptitle(title, fontsize=9)
     return fig

@@ -534,7 +534,7 @@ def verdicts():
     for i, r in enumerate(shown.itertuples()):
         x, colour = 22 + 91*i, GREEN if r.decision == r.label else RED
         tiles += [picture(x, 14, 79, Image.open(out/r.filename), colour, 128), text(x + 39.5, 114, r.species, 14, weight=600), text(x + 39.5, 133, r.label, 14),
-                  text(x + 39.5, 159, f'{"✓" if r.decision == r.label else "✗"} {r.decision}', 14, colour, 600)]
+                  text(x + 39.5, 159, f'{"✓" if r.decision == r.label else "✗"} {r.decision}', 13, colour, 600)]
     return card(*tiles)
 
 
