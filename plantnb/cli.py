@@ -310,7 +310,7 @@ def _misused(asked):
     if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
     alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx'))
     if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --engine, --sensitivity, --prevalence and --port'
-    if asked.explain and not all([asked.photos, *(not asked.explain.resolve().is_relative_to(Path(p).resolve()) for p in asked.photos)]): return '--explain FOLDER gets a picture for each photograph: name some, and a folder that does not lie among them'
+    if (e := asked.explain) and not all([asked.photos, *(not e.resolve().is_relative_to(Path(p).resolve()) for p in asked.photos or [])]): return '--explain FOLDER gets a picture for each photograph: name some, and a folder that does not lie among them'
     if not asked.photos and not asked.app and not asked.onnx: return 'name photographs or folders of them (photos), or open the page with --app'
 
 # %% ../nbs/a3_cli.ipynb #04ab8ccf
