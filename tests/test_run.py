@@ -4,6 +4,7 @@ import pandas as pd, pytest
 from pathlib import Path
 
 from plantnb.cli import plantnb_run
+from plantnb.predict import load
 from plantnb.data import read_manifest
 from plantnb.evaluation import REFERENCES, SCORES
 from plantnb.predict import load
@@ -47,6 +48,7 @@ def test_every_artefact_of_the_contract(done):
     for name in ('config.json', 'manifest.csv', 'references.csv', 'scores.csv', 'metrics.json', 'report.html'): assert (out/name).stat().st_size > 0
     for model in MODELS:
         for name in ('model.safetensors', 'config.json', 'history.csv'): assert (out/'models'/model/name).stat().st_size > 0
+    assert load(out/'models/baseline', 'onnx').config['name'] == 'baseline' and not (out/'models/twin_resnet/graph.json').exists() # a twin has no graph
     assert list((out/'figures').glob('*.png'))
     assert all(model in said for model in MODELS)
 
