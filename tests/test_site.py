@@ -154,8 +154,8 @@ def test_solutions_are_folded_with_all_they_hold(tmp_path):
     (tmp_path/'index.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
     (tmp_path/'_quarto.yml').write_text('project: {type: website}\nwebsite: {title: T}\n')
     page = (bs.render(tmp_path)/'index.html').read_text()
-    before, folded, after = re.fullmatch(r'(.*)<details class="solution" id="solution-2">(.*?)</details>(.*)', page, flags=re.S).groups()
-    assert '<summary>Solution 2</summary>' in folded and '42' in folded and '<em>so</em>' in folded and 'Next: no more.' in after and 'Why?' in before
+    before, folded, after = re.fullmatch(r'(.*)<details class="solution">(.*?)</details>(.*)', page, flags=re.S).groups()
+    assert '<summary>Solution 2</summary>\n<a id="solution-2"></a>' in folded and '42' in folded and '<em>so</em>' in folded and 'Next: no more.' in after and 'Why?' in before
     assert ':::' not in page and folded.count('<div') == folded.count('</div>')
 
 
@@ -426,6 +426,17 @@ def test_a_link_to_folded_source_opens_the_fold(page, base, pages):
     page.goto(f'{base}{name}#{place}')
     page.wait_for_function("id => document.getElementById(id).closest('details').open", arg=place)
     page.wait_for_function("id => { const y = document.getElementById(id).getBoundingClientRect().y; return y >= 0 && y < innerHeight }", arg=place)
+
+
+@needs_tools
+def test_a_solution_is_opened_by_a_link_and_by_the_keyboard(page, base):
+    page.goto(base + 'verdict.html#solution-2')
+    page.wait_for_function("document.getElementById('solution-2').closest('details').open")
+    first = page.locator('details.solution').first
+    assert not first.evaluate('d => d.open') and not first.locator('.cell').is_visible()
+    first.locator('summary').focus()
+    page.keyboard.press('Enter')
+    assert first.evaluate('d => d.open') and first.locator('.cell').is_visible()
 
 
 @needs_tools

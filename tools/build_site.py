@@ -183,7 +183,7 @@ def fold_solutions(cells, where):
     """Solutions as `<details>`, which a keyboard opens too, and a link to them: smalldocs folds callouts for a mouse alone. Raises `SiteError` for one
     that nothing closes."""
     raw = '```{{=html}}\n{}\n```'.format
-    def opened(m): return raw(f'<details class="solution" id="{m[1]}">\n<summary>{html.escape(m[2])}</summary>')
+    def opened(m): return raw(f'<details class="solution">\n<summary>{html.escape(m[2])}</summary>\n<a id="{m[1]}"></a>')
     inside = None
     for cell in cells:
         if cell['cell_type'] != 'markdown': continue
