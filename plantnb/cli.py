@@ -310,7 +310,8 @@ def _misused(asked):
     if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
     alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx'))
     if asked.app and not alone: return '--app opens a page that asks for photographs itself: beside it only --model, --engine, --sensitivity, --prevalence and --port'
-    if (e := asked.explain) and not all([asked.photos, *(not e.resolve().is_relative_to(Path(p).resolve()) for p in asked.photos or [])]): return '--explain FOLDER gets a picture for each photograph: name some, and a folder that does not lie among them'
+    among = [p for p in asked.photos or [] if asked.explain and asked.explain.resolve().is_relative_to(Path(p).resolve())]
+    if asked.explain and (among or not asked.photos): return '--explain FOLDER gets a picture for each photograph: name some, and a folder that does not lie among them'
     if not asked.photos and not asked.app and not asked.onnx: return 'name photographs or folders of them (photos), or open the page with --app'
 
 # %% ../nbs/a3_cli.ipynb #04ab8ccf
@@ -323,8 +324,7 @@ def plantnb_predict(
     sensitivity:arg(float, 'find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure')=None, prevalence:arg(float, 'about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure')=None,
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     labels:arg(Path, "CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say")=None, nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
-    out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None,
-    explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
+    out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None, explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
     engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
