@@ -10,14 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINES = 'onnx', 'torch'
+ENGINES, COMMAND = ('onnx', 'torch'), Path(sys.executable).with_name('plantnb_predict')
 
 
 def once(engine, *photos):
     "Seconds and peak megabytes of a process that predicts."
-    code = 'import sys; from plantnb.cli import plantnb_predict; sys.exit(plantnb_predict())'
     started = time.perf_counter()
-    child = subprocess.Popen([sys.executable, '-c', code, *map(str, photos), '--engine', engine], cwd=ROOT, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([COMMAND, *map(str, photos), '--engine', engine], cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)
     if status: sys.exit(f'plantnb_predict ended with {status}')
     return dict(seconds=time.perf_counter() - started, processor_seconds=used.ru_utime + used.ru_stime, megabytes=used.ru_maxrss/1024)

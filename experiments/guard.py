@@ -78,7 +78,7 @@ if __name__ == '__main__':
     leaves, _ = predictor.embed([args.run/f for f in test.filename])
     none = [*grounds(120), *erased(args.run, manifest, 120), *crops(24), *made(60)]
     names, bare = np.array([name for name, _ in none]), embed_dataset(predictor.model.features, Pictures([p for _, p in none]))
-    near = lambda z: z @ predictor.extra['guard'].numpy() + guard['bias']
+    near = lambda z: z @ np.asarray(predictor.extra['guard']) + guard['bias']
     yes, no = near(leaves), near(bare)
     auroc = lambda a, b: round(roc_auc_score(np.r_[np.ones(len(a)), np.zeros(len(b))], np.r_[a, b]), 4)
     row = lambda what, leaf, scores, auc: dict(what=what, leaf=leaf, n=len(scores), called_no_leaf=round(float((scores < guard['threshold']).mean()), 4), auroc=auc)

@@ -270,8 +270,7 @@ def plantnb_predict(
     sensitivity:arg(float, 'find this share of the diseased leaves, 0.5 to 0.99, at the price of false alarms; then nothing is unsure')=None, prevalence:arg(float, 'about this share of the leaves is diseased where they come from, such as 0.05; then nothing is unsure')=None,
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     labels:arg(Path, "CSV of two columns, a folder's name and healthy, diseased or leave out: how right the answers are, where names do not say")=None, nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
-    out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None,
-    explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
+    out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None, explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
     engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
