@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from pictures import FOLDER, pictures
 from shared import Pictures, say
-from fastcore.basics import chunked
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from plantnb.core import save_tensors
@@ -26,7 +25,7 @@ from plantnb.embeddings import LeafFiles, embed_dataset, stored
 from plantnb.finetune import End, Trunk
 from plantnb.grounds import GROUNDS, Composites, LeafPool
 from plantnb.guard import Bare, PICTURES, nearer_to_leaves, one_line
-from plantnb.nets import end_of, make_body, packaged_weights
+from plantnb.nets import make_body
 from plantnb.predict import load
 
 SETS, MIDDLE, EACH = ('plantvillage', 'plantvillage_more', 'open'), 304, 60
@@ -67,15 +66,6 @@ class Seen:
         end = End(body)
         tuned = lambda name, kept: stored(self.store/f'{name}-box.safetensors', [str(i) for i in range(len(kept))], lambda new: end.features(kept[new]))
         return {name: tuned(name, kept) for name, kept in self.trunks.items()}
-    @torch.inference_mode()
-    def classes(self):
-        "What the frozen body, as it was published, says of a thousand classes: (n, 1000) logits of each."
-        end, weights = end_of(self.trunk.stages.body), packaged_weights(self.trunk.stages.body.name)
-        def said(kept):
-            maps = torch.from_numpy(np.float32(kept[:, self.trunk.stages.n_features:])).view(len(kept), -1, 16, 16)
-            return (end(maps).mean((2, 3)) @ weights['classifier.weight'].T + weights['classifier.bias']).numpy()
-        rows = lambda name, kept: stored(self.store/f'{name}-classes.safetensors', [str(i) for i in range(len(kept))], lambda new: np.concatenate([said(kept[part]) for part in chunked(new, 64)]))
-        return {name: rows(name, kept) for name, kept in self.trunks.items()}
 
 
 # --- ways: (leaves, grounds, pictures) -> what scores features, the higher the more like a leaf
@@ -127,26 +117,10 @@ def by_net(cols, seed):
     return fit
 
 
-def energy(z): # log-sum-exp (Liu 2020)
-    top = z.max(1)
-    return top + np.log(np.exp(z - top[:, None]).sum(1))
-
-
-def by_classes(leaf, bare, pics):
-    "The share of the fifty classes that leaves get most."
-    share = lambda z: np.exp(z - energy(z)[:, None])
-    those = np.argsort(-share(leaf).mean(0))[:50]
-    return lambda z: np.log(share(z)[:, those].sum(1) + 1e-6)
-
-
 WAYS = { # (what it is, features, negatives): a way for a seed
     ('distance from leaves (Mahalanobis)', 'middle', 'none'): lambda seed: by_distance(slice(MIDDLE)),
     ('fifth nearest leaf (cosine)', 'middle', 'none'): lambda seed: by_neighbour(slice(MIDDLE)),
     ('fifth nearest leaf (cosine)', 'all', 'none'): lambda seed: by_neighbour(),
-    ('energy', 'classes', 'none'): lambda seed: lambda *learned: energy,
-    ('largest logit', 'classes', 'none'): lambda seed: lambda *learned: lambda z: z.max(1),
-    ('share of fifty classes', 'classes', 'none'): lambda seed: by_classes,
-    ('line', 'classes', WITH): lambda seed: by_line(),
     ('line', 'middle', 'grounds'): lambda seed: by_line(slice(MIDDLE), False, C=1e-3),
     ('line', 'all', 'grounds'): lambda seed: by_line(shown=False, C=1e-3),
     ('line', 'middle', WITH): lambda seed: by_line(slice(MIDDLE), C=1e-1),
@@ -181,12 +155,10 @@ def left_out(seen, z, fit, species, pics, learn=lambda others: others):
 
 def compare(seen):
     "A row a way: the half 'choose', package by package."
-    seen_as, t = dict(classes=seen.classes()), seen.table
-    seen_as |= dict.fromkeys(('middle', 'all'), seen.through())
+    z, t = seen.through(), seen.table
     both = seen.lab.assign(group=seen.group).groupby('group').label.nunique()
     rows, usable = [], ((t.half == 'choose') & (t.kind != 'leaf')).to_numpy()
     for (name, of, negatives), way in WAYS.items():
-        z = seen_as[of]
         for seed in range(3 if name.startswith('layer') else 1):
             parts = []
             for third in range(3):
