@@ -21,7 +21,7 @@ setup(
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
                  'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Image Recognition'],
     packages=find_packages(include=['plantnb', 'plantnb.*']),
-    package_data={'plantnb': ['*.tsv', 'box/*']},
+    package_data={'plantnb': ['*.tsv', '*.safetensors', 'box/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'all': cfg['all_requirements'].split(), 'dev': cfg['dev_requirements'].split() + cfg['all_requirements'].split()},

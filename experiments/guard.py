@@ -1,89 +1,239 @@
-"""Chapter 07: does "this is no leaf" know a leaf from what is none? Writes results/guard.csv (rehearsal leaves, efficientnet_lite0).
+"""Chapter 07b: does "this is no leaf" know a leaf from what is none? Writes results/guard.csv, with --ways results/guard_ways.csv.
 
-    python experiments/guard.py RUN [--model FOLDER]
+    python experiments/guard.py LEAVES [--ways] [--line] [--store FOLDER]
 
-RUN is the folder of `plantnb_run --recipe best --train plantvillage --test field`; --model is another checkpoint than the one in the box.
-Leaves: all of RUN's unseen species (split test). None: grounds of kinds that no guard learned from; photographs of split held whose leaf was
-erased; crops of photographs that come with scikit-learn and matplotlib; pictures made of noise, text and plain colour. The threshold is the
-checkpoint's, chosen on training species that were left out; nothing is chosen here.
+LEAVES holds the rehearsal leaves (plantvillage, plantvillage_more, open), sixty of a species and label are taken; the pictures without a leaf
+are those of pictures.py. AUROC: leaves of a species left out, as photographed and on grounds that judge, against pictures; the mean over species.
+FPR95: the share of the pictures that pass where 95 % of those leaves do. `lost`: the share of a species' leaves, as photographed, called "no leaf"
+at the threshold that loses 5 % of the other species' leaves. --ways compares ways on the half 'choose', each third of its packages scored by what
+was learned from the others. Then the guard of the book is judged on the half 'judge': on frozen features by twelve species left out, and on
+those of the model in the box, by the six that it never saw. --line writes what ships, plantnb/no_leaf.safetensors, learned on the half 'choose'.
 """
 import argparse, sys
 from pathlib import Path
-import numpy as np, pandas as pd
-from PIL import Image, ImageDraw
+import numpy as np, pandas as pd, torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
-from shared import Pictures
+from pictures import FOLDER, pictures
+from shared import Pictures, say
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from plantnb.data import read_manifest
-from plantnb.embeddings import embed_dataset
-from plantnb.cutout import erase_leaf
-from plantnb.grounds import GROUNDS
-from plantnb.photos import load_leaf
+from plantnb.core import save_tensors
+from plantnb.data import make_manifest
+from plantnb.embeddings import LeafFiles, embed_dataset, stored
+from plantnb.finetune import End, Trunk
+from plantnb.grounds import GROUNDS, Composites, LeafPool
+from plantnb.guard import Bare, PICTURES, nearer_to_leaves, one_line
+from plantnb.nets import make_body
 from plantnb.predict import load
 
-
-def grounds(n):
-    for i in range(n):
-        ground = GROUNDS['judge'][i % len(GROUNDS['judge'])]
-        yield f'drawn ground, {ground.__name__}', np.uint8(ground(np.random.default_rng([5, i]), None, 256).clip(0, 255))
+SETS, MIDDLE, EACH = ('plantvillage', 'plantvillage_more', 'open'), 304, 60
+THIRDS = {'tuxpaint-stamps-default': 0, 'opencv-doc': 1, 'face_recognition': 1} # of the packages to choose on; all others are 2
+WITH = 'grounds and pictures'
 
 
-def erased(run, manifest, n):
-    rows, made = manifest[manifest.split == 'held'].sample(frac=1, random_state=0), 0
-    for f in rows.filename:
-        picture = erase_leaf(load_leaf(run/f))
-        if picture is None: continue
-        yield 'photograph, its leaf erased', picture
-        made += 1
-        if made == n: return
+def leaves(folder):
+    "At most two hundred leaves of a set, species and label, their files, and which rows of them are used."
+    parts = [make_manifest(folder/name, decode=False)[0].assign(source=name, path=lambda m: [str(folder/name/f) for f in m.filename]) for name in SETS]
+    lab = pd.concat(parts, ignore_index=True).sample(frac=1, random_state=0).groupby(['source', 'species', 'label']).head(200).sort_index().reset_index(drop=True)
+    rows = lab.sample(frac=1, random_state=0).groupby(['species', 'label']).head(EACH).sort_index().index.to_numpy()
+    return lab, [Path(f) for f in lab.path], rows
 
 
-def crops(each):
-    import matplotlib.cbook as cbook
-    from sklearn.datasets import load_sample_images
-    pictures = {f'scikit-learn, {Path(f).stem}': a for f, a in zip(*(lambda s: (s.filenames, s.images))(load_sample_images()))}
-    for f in ('grace_hopper.jpg', 'logo2.png', 'Minduka_Present_Blue_Pack.png'):
-        pictures[f'matplotlib, {Path(f).stem}'] = np.asarray(Image.open(cbook.get_sample_data(f, asfileobj=False)).convert('RGB'))
-    rng = np.random.default_rng(0)
-    for name, a in pictures.items():
-        for _ in range(each):
-            side = int(rng.uniform(.35, 1)*min(a.shape[:2]))
-            y, x = (int(rng.integers(0, s - side + 1)) for s in a.shape[:2])
-            yield f'crop of {name}', np.array(Image.fromarray(a[y:y+side, x:x+side]).resize((256, 256), Image.BICUBIC))
+class Seen:
+    "What a body sees of leaves (`leaf`, by view), bare grounds (`bare`, by family) and `shown` pictures: (n, d) each. `trunks` is what its frozen part kept."
+    def __init__(self, folder, store):
+        self.store, self.trunk = store, Trunk(make_body())
+        lab, files, rows = leaves(folder)
+        self.lab, self.group = lab.iloc[rows].reset_index(drop=True), lab.species[rows].replace(dict(chilli='pepper')).to_numpy()
+        some = [files[i] for i in rows]
+        self.trunks = {'photo': self.kept('photo', lambda: LeafFiles(files), rows)}
+        for f in GROUNDS:
+            self.trunks[f] = self.kept(f, lambda: Composites(files, lab, f, LeafPool(files, lab, seed=0), 0, 256), rows)
+            self.trunks[f'bare-{f}'] = self.kept(f'bare-{f}', lambda: Bare(some, f, 240), range(240))
+        self.table, arrays = pictures()
+        self.trunks['pictures'] = self.kept('pictures', lambda: Pictures(arrays), range(len(arrays)), self.table.sha256.tolist())
+        self.table = self.table.assign(third=self.table.package.map(THIRDS).fillna(2))
+    def kept(self, name, data, rows, keys=None):
+        say(name)
+        compute = lambda new: embed_dataset(self.trunk, torch.utils.data.Subset(data(), [rows[i] for i in new]))
+        return stored(self.store/f'{name}.safetensors', keys or [str(i) for i in rows], compute)
+    def through(self, body=None):
+        "Features of all, with the last layers of `body`; None: as they were frozen."
+        n = self.trunk.stages.n_features
+        if body is None: return {name: np.asarray(kept[:, :n], np.float32) for name, kept in self.trunks.items()}
+        end = End(body)
+        tuned = lambda name, kept: stored(self.store/f'{name}-box.safetensors', [str(i) for i in range(len(kept))], lambda new: end.features(kept[new]))
+        return {name: tuned(name, kept) for name, kept in self.trunks.items()}
 
 
-def made(n):
-    rng = np.random.default_rng(1)
-    for i in range(n):
-        kind = ('noise', 'text', 'plain colour')[i % 3]
-        if kind == 'noise': picture = np.array(Image.fromarray(rng.integers(0, 256, (2**(4 + i % 5), 2**(4 + i % 5), 3), dtype=np.uint8)).resize((256, 256)))
-        elif kind == 'plain colour': picture = np.full((256, 256, 3), rng.integers(0, 256, 3), np.uint8)
-        else:
-            page = Image.new('RGB', (256, 256), 'white')
-            for y in range(8, 250, 14): ImageDraw.Draw(page).text((8, y), ''.join(rng.choice(list('abcdefghij klmnop'), 36)), fill='black')
-            picture = np.array(page)
-        yield f'made, {kind}', picture
+# --- ways: (leaves, grounds, pictures) -> what scores features, the higher the more like a leaf
+
+def logistic(leaf, bare, shown, C=3e-4, weight=3.):
+    "A line; grounds weigh 1, pictures `weight`, and leaves as much as both."
+    parts = [leaf, bare, *([shown] if shown is not None else [])]
+    x, n = np.concatenate(parts), [len(p) for p in parts]
+    w = np.repeat([1 + weight*(len(n) == 3), 1, weight][:len(n)], n)/np.repeat(n, n)
+    mean, spread = leaf.mean(0), leaf.std(0) + 1e-3
+    fit = LogisticRegression(C=C, max_iter=200).fit((x - mean)/spread, np.arange(len(x)) < n[0], w*len(x)/w.sum())
+    w = fit.coef_[0]/spread
+    return w, float(fit.intercept_[0] - w @ mean)
+
+
+def by_line(cols=slice(None), shown=True, **kwargs):
+    def fit(leaf, bare, pics):
+        w, b = logistic(leaf[:, cols], bare[:, cols], pics[:, cols] if shown else None, **kwargs)
+        return lambda z: z[:, cols] @ w + b
+    return fit
+
+
+def by_distance(cols, shrink=.2):
+    "Mahalanobis: how far from the middle of the leaves."
+    def fit(leaf, bare, pics):
+        x = leaf[:, cols]
+        spread = np.cov(x.T)
+        inverse = np.linalg.inv((1 - shrink)*spread + shrink*np.trace(spread)/len(spread)*np.eye(len(spread)))
+        return lambda z: -(((z[:, cols] - x.mean(0)) @ inverse)*(z[:, cols] - x.mean(0))).sum(1)
+    return fit
+
+
+def by_neighbour(cols=slice(None), k=5):
+    "How alike the k-th nearest leaf is (cosine)."
+    unit = lambda x: x/np.linalg.norm(x, axis=1, keepdims=True)
+    return lambda leaf, bare, pics: lambda z: np.partition(unit(z[:, cols]) @ unit(leaf[:, cols]).T, -k, 1)[:, -k]
+
+
+def by_net(cols, seed):
+    "A layer of 32 on the same."
+    from sklearn.neural_network import MLPClassifier
+    def fit(leaf, bare, pics):
+        rng, n, none = np.random.default_rng(seed), 3000, np.concatenate([bare, pics])
+        share = np.repeat([1/len(bare), 3/len(pics)], [len(bare), len(pics)])/4
+        x = np.concatenate([leaf[rng.integers(len(leaf), size=n)], none[rng.choice(len(none), n, p=share)]])[:, cols]
+        mean, spread = x[:n].mean(0), x[:n].std(0) + 1e-3
+        net = MLPClassifier((32,), alpha=1., max_iter=200, early_stopping=True, n_iter_no_change=3, random_state=seed).fit(((x - mean)/spread).clip(-8, 8), np.arange(2*n) < n)
+        return lambda z: net.predict_log_proba(((z[:, cols] - mean)/spread).clip(-8, 8)) @ [-1, 1]
+    return fit
+
+
+WAYS = { # (what it is, features, negatives): a way for a seed
+    ('distance from leaves (Mahalanobis)', 'middle', 'none'): lambda seed: by_distance(slice(MIDDLE)),
+    ('fifth nearest leaf (cosine)', 'middle', 'none'): lambda seed: by_neighbour(slice(MIDDLE)),
+    ('fifth nearest leaf (cosine)', 'all', 'none'): lambda seed: by_neighbour(),
+    ('line', 'middle', 'grounds'): lambda seed: by_line(slice(MIDDLE), False, C=1e-3),
+    ('line', 'all', 'grounds'): lambda seed: by_line(shown=False, C=1e-3),
+    ('line', 'middle', WITH): lambda seed: by_line(slice(MIDDLE), C=1e-1),
+    ('layer of 32', 'middle', WITH): lambda seed: by_net(slice(MIDDLE), seed),
+    ('line', 'all', WITH): lambda seed: by_line(),
+}
+
+
+# --- measures
+
+def share_lost(left, view):
+    "Of each species, leaves called no leaf at the threshold that loses 5 % of the others' leaves."
+    at = {s: np.quantile(np.concatenate([np.concatenate(v) for o, v in left.items() if o != s]), .05) for s in left}
+    return {s: float((left[s][view] < at[s]).mean()) for s in left}
+
+
+def measured(left, none):
+    "left: {species: (scores as photographed, on grounds that judge)}, none: {species: scores of pictures by the same model}."
+    both = {s: np.concatenate(v) for s, v in left.items()}
+    auroc = np.mean([roc_auc_score(np.r_[np.ones(len(both[s])), np.zeros(len(none[s]))], np.r_[both[s], none[s]]) for s in left])
+    at = np.quantile(np.concatenate([*both.values()]), .05)
+    return dict(auroc=float(auroc), fpr95=float(np.mean([(none[s] >= at).mean() for s in left])))
+
+
+def left_out(seen, z, fit, species, pics, learn=lambda others: others):
+    "Scores by what had not seen the species: of its leaves, and a function that scores anything else."
+    for s in species:
+        others = learn(seen.group != s)
+        model = fit(np.concatenate([z['photo'][others], z['train'][others]]), z['bare-train'], pics)
+        yield s, model
+
+
+def compare(seen):
+    "A row a way: the half 'choose', package by package."
+    z, t = seen.through(), seen.table
+    both = seen.lab.assign(group=seen.group).groupby('group').label.nunique()
+    rows, usable = [], ((t.half == 'choose') & (t.kind != 'leaf')).to_numpy()
+    for (name, of, negatives), way in WAYS.items():
+        for seed in range(3 if name.startswith('layer') else 1):
+            parts = []
+            for third in range(3):
+                test, known = usable & (t.third == third).to_numpy(), usable & (t.third != third).to_numpy()
+                left, none, bare = {}, {}, {}
+                for s, model in left_out(seen, z, way(seed), both.index[both == 2], z['pictures'][known]):
+                    left[s], none[s], bare[s] = [model(z[v][seen.group == s]) for v in ('photo', 'judge')], model(z['pictures'][test]), model(z['bare-judge'])
+                at = np.quantile(np.concatenate([np.concatenate(v) for v in left.values()]), .05)
+                lost = share_lost(left, 0)
+                parts.append(dict(n=test.sum(), **measured(left, none), grounds95=np.mean([(b >= at).mean() for b in bare.values()]), lost=np.mean([*lost.values()]), most_lost=max(lost.values()), most_lost_of=max(lost, key=lost.get)))
+            p = pd.DataFrame(parts)
+            rows.append(dict(way=name, features=of, negatives=negatives, seed=seed, **{k: round(np.average(p[k], weights=p.n), 4) for k in ('auroc', 'fpr95')},
+                **{k: round(p[k].mean(), 4) for k in ('grounds95', 'lost')}, most_lost=round(p.most_lost.max(), 4), most_lost_of=p.most_lost_of[p.most_lost.idxmax()]))
+            say(*rows[-1].values())
+    return pd.DataFrame(rows)
+
+
+def of_guard(seen, z, fit, species, learn, guard, half='judge'):
+    "Rows of a guard: all pictures of a half, each kind of them, grounds that judge, and each species left out."
+    left, none, bare = {}, {}, {}
+    t, choose = seen.table, ((seen.table.half == 'choose') & (seen.table.kind != 'leaf')).to_numpy()
+    for s, model in left_out(seen, z, fit, species, z['pictures'][choose], learn):
+        left[s], none[s], bare[s] = [model(z[v][seen.group == s]) for v in ('photo', 'judge')], model(z['pictures']), model(z['bare-judge'])
+    lost, judged = share_lost(left, 0), ((t.half == half) & (t.kind != 'leaf')).to_numpy()
+    at = np.quantile(np.concatenate([np.concatenate(v) for v in left.values()]), .05)
+    row = lambda what, leaf, n, **kwargs: dict(guard=guard, what=what, leaf=leaf, n=int(n), **{k: round(float(v), 4) for k, v in kwargs.items()})
+    rows = [row('all pictures', False, judged.sum(), **measured(left, {s: v[judged] for s, v in none.items()}))]
+    for kind in sorted(t.kind[judged].unique()):
+        of = judged & (t.kind == kind).to_numpy()
+        rows.append(row(kind, False, of.sum(), **measured(left, {s: v[of] for s, v in none.items()})))
+    rows.append(row('bare grounds', False, len(z['bare-judge']), **measured(left, bare)))
+    rows.append(row('all species', True, sum(len(v[0]) for v in left.values()), lost=np.mean([*lost.values()])))
+    return rows + [row(s, True, len(left[s][0]), lost=lost[s]) for s in sorted(lost)]
+
+
+def judge(seen):
+    "The guards on frozen features, and on those of the model in the box."
+    frozen, both = seen.through(), seen.lab.assign(group=seen.group).groupby('group').label.nunique()
+    both = sorted(both.index[both == 2])
+    rows = of_guard(seen, frozen, by_line(shown=False, C=1e-3), both, lambda others: others, 'grounds, frozen features')
+    rows += of_guard(seen, frozen, by_line(), both, lambda others: others, f'{WITH}, frozen features')
+    box = load()
+    tuned, known = seen.through(box.model.features.body), np.isin(seen.group, sorted(set(seen.group[(seen.lab.source == 'plantvillage').to_numpy()])))
+    new = [s for s in both if not known[seen.group == s].any()]
+    own = lambda leaf, bare, pics: nearer_to_leaves(leaf, bare)
+    def score(line): return lambda z: z @ line[0] + line[1]
+    rows += of_guard(seen, tuned, lambda *a: score(own(*a)), new, lambda others: known, 'grounds, the box')
+    def joined(leaf, bare, pics): # leaf and bare are the box's; the line of pictures was learned on frozen features, without the species left out
+        s = next(todo)
+        others = seen.group != s
+        line = logistic(np.concatenate([frozen['photo'][others], frozen['train'][others]]), frozen['bare-train'], frozen['pictures'][((seen.table.half == 'choose') & (seen.table.kind != 'leaf')).to_numpy()])
+        return score(one_line(own(leaf, bare, pics), line, leaf))
+    todo = iter(new)
+    return pd.DataFrame(rows + of_guard(seen, tuned, joined, new, lambda others: known, f'{WITH}, the box'))
+
+
+def write_line(seen):
+    z, t = seen.through(), seen.table
+    used = ((t.half == 'choose') & (t.kind != 'leaf')).to_numpy()
+    w, b = logistic(np.concatenate([z['photo'], z['train']]), z['bare-train'], z['pictures'][used])
+    about = dict(learned='python experiments/guard.py LEAVES --line', pictures=str(int(used.sum())), packages=', '.join(sorted(t.package[used].unique())),
+        leaves=str(2*len(seen.lab)), species=str(len(set(seen.group))))
+    save_tensors(dict(weights=torch.from_numpy(w.astype(np.float32)), bias=torch.tensor(b)), PICTURES, about)
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run', type=Path)
-    parser.add_argument('--model', type=Path)
+    parser.add_argument('leaves', type=Path)
+    parser.add_argument('--ways', action='store_true')
+    parser.add_argument('--line', action='store_true')
+    parser.add_argument('--store', type=Path, default=FOLDER.parent/'guard')
     args = parser.parse_args()
-    predictor, manifest = load(args.model, engine='torch'), read_manifest(args.run/'manifest.csv')
-    guard = predictor.config['guard']
-    test = manifest[manifest.split == 'test']
-    leaves, _ = predictor.embed([args.run/f for f in test.filename])
-    none = [*grounds(120), *erased(args.run, manifest, 120), *crops(24), *made(60)]
-    names, bare = np.array([name for name, _ in none]), embed_dataset(predictor.model.features, Pictures([p for _, p in none]))
-    near = lambda z: z @ np.asarray(predictor.extra['guard']) + guard['bias']
-    yes, no = near(leaves), near(bare)
-    auroc = lambda a, b: round(roc_auc_score(np.r_[np.ones(len(a)), np.zeros(len(b))], np.r_[a, b]), 4)
-    row = lambda what, leaf, scores, auc: dict(what=what, leaf=leaf, n=len(scores), called_no_leaf=round(float((scores < guard['threshold']).mean()), 4), auroc=auc)
-    rows = [row('all leaves of unseen species', True, yes, auroc(yes, no))] + [row(s, True, yes[(test.species == s).to_numpy()], auroc(yes[(test.species == s).to_numpy()], no)) for s in sorted(test.species.unique())]
-    rows += [row('all pictures without a leaf', False, no, auroc(yes, no))] + [row(name, False, no[names == name], auroc(yes, no[names == name])) for name in sorted(set(names))]
-    t = pd.DataFrame(rows).assign(command='python experiments/guard.py RUN', data='rehearsal leaves')
-    t.to_csv(ROOT/'results/guard.csv', index=False)
-    print(t.drop(columns=['command', 'data']).to_string(index=False))
+    seen = Seen(args.leaves, args.store)
+    if args.line: write_line(seen)
+    for name, measure in [*[('guard_ways.csv', compare)]*args.ways, ('guard.csv', judge)]:
+        t = measure(seen).assign(command='python experiments/guard.py LEAVES' + ' --ways'*(measure is compare), data='rehearsal leaves')
+        t.to_csv(ROOT/'results'/name, index=False)
+        print(t.drop(columns=['command', 'data']).to_string(index=False))

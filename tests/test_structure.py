@@ -79,7 +79,7 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
         'finetune': 'data nets generalise',
         'best': 'core verdict nets embeddings grounds generalise finetune',
         'distance': 'core data nets',
-        'guard': 'photos embeddings cutout grounds',
+        'guard': 'photos nets embeddings cutout grounds',
     },
     'the job': {
         'settings': 'core toy',
