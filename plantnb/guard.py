@@ -99,7 +99,6 @@ def fit_gallery(z:np.ndarray, # (n, d) embeddings, a row a manifest row
     names = [f'{s}, {d} ({f})' for s,d,f in zip(m.species, m.disease, name)]
     return names, dict(axes=put(axes), middle=put(axes @ x.mean(0)), gallery=put((x - x.mean(0)) @ axes.T))
 
-# %% ../nbs/07b_no_leaf.ipynb #906c7b54
 def fit_companions(model, z:np.ndarray, manifest:pd.DataFrame, root:Path, store:Path, seed:int=0, **kwargs # as for `fit_guard`
                   )->tuple: # config fields `guard` and `nearest`, tensors for `checkpoint_save`
     "What goes into a checkpoint beside the model: the guard, and leaves to be named as neighbours."
