@@ -1,6 +1,6 @@
 """Chapter 05: how many species does a head have to learn from, and is it species, pictures or settings that count? Writes results/species.csv.
 
-    PLANTNB_BF16=0 python experiments/species.py STORE              rehearsal leaves, efficientnet_lite0, its body frozen; 20 minutes on two cores
+    PLANTNB_BF16=0 python experiments/species.py STORE              rehearsal leaves, efficientnet_lite0, its body frozen
     PLANTNB_BF16=0 python experiments/species.py STORE --field      asks about field/ too, with a line in results/field_log.csv
 
 STORE is a folder for embeddings. Twelve species have both labels (plantvillage/, plantvillage_more/, open/); at most 200 leaves of every species,
