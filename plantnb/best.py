@@ -79,7 +79,7 @@ def trunk_views(self:Recipe, **kwargs # `workers` and `progress` of `embed_datas
 # %% ../nbs/05d_best.ipynb #7581b88d
 @patch
 def learner(self:Recipe, # with its `views`, of which 'as photographed' and 'train' are learned from
-            steps:int=120, seed:int=None, # see `fine_tune`; default: the recipe's
+            steps:int=60, seed:int=None, # see `fine_tune`; default: the recipe's
             **kwargs # for `fine_tune`
            )->callable: # row numbers -> a `Best` that learned from them
     "What `leave_one_out` calls to learn."
@@ -89,7 +89,7 @@ def learner(self:Recipe, # with its `views`, of which 'as photographed' and 'tra
         left = set(lab.species) - set(lab.species[rows])
         self.tell(f'best: fine-tune without {" and ".join(sorted(left))}' if left else 'best: fine-tune with all species')
         learned = [(shown[i], lab.species[i], lab.label[i]) for i in rows]
-        told = repr((drawing('train'), body_key(self.body), learned, [*self.views], sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())))
+        told = repr((drawing('train'), Trunk.tag, body_key(self.body), learned, [*self.views], sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())))
         keep = self.store/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
         known = [self.views[view][rows] for view in ('as photographed', 'train')]
         return fit_tuned(self.body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
@@ -114,7 +114,7 @@ def fit_best(body:Body, # frozen
              manifest:pd.DataFrame, root:Path, # from `prepare`
              store:Path, # folder of stores
              seed:int=0, how:str='crop', # of chance; see `square`
-             steps:int=120, each:int=EACH, # of `fine_tune`; of `some_of_each`
+             steps:int=60, each:int=EACH, # of `fine_tune`; of `some_of_each`
              tell:callable=noop, # is told each long step
              **kwargs # `workers` and `progress` of `embed_dataset`
             )->dict: # model; z: (n, d) its embeddings of the manifest's leaves; rule: logit to probability and verdict; loso: from `leave_one_out`; shots: see `k_shot`; unlabelled: from `rule_unlabelled`

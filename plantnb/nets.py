@@ -297,13 +297,14 @@ class StagePool(nn.Module):
 
 # %% ../nbs/05b_finetune.ipynb #997a1df5
 def end_of(body:Body # an EfficientNet or a ResNet
-          )->nn.Sequential: # (n, channels, h/16, w/16) -> the body's last map; shares its layers with `body`
-    "The layers after the map at 1/16 of the size; None for an architecture whose layers we do not know."
+          )->tuple: # of `nn.Sequential`: (n, channels, h/16, w/16) -> (.., h/32, w/32), and from there to the body's last map; they share their layers with `body`
+    "The layer that halves the map at 1/16 of the size, and all layers after it; None for an architecture whose layers we do not know."
     net = body.net
-    if hasattr(net, 'layer4'): return nn.Sequential(net.layer4)
+    if hasattr(net, 'layer4'): return net.layer4[:1], net.layer4[1:]
     if not all(hasattr(net, name) for name in ('blocks', 'conv_head', 'bn2')): return None
     first = int(net.feature_info[-2]['module'].split('.')[1]) + 1
-    return nn.Sequential(*net.blocks[first:], net.conv_head, net.bn2)
+    halving, *rest = [layer for stage in net.blocks[first:] for layer in stage]
+    return nn.Sequential(halving), nn.Sequential(*rest, net.conv_head, net.bn2)
 
 # %% ../nbs/05c_few.ipynb #3259b291
 class Best(Baseline):

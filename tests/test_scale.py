@@ -56,8 +56,15 @@ def test_help_does_not_pay_for_torch():
     assert not modules & {'torch', 'fastai', 'timm', 'sklearn', 'scipy', 'matplotlib', 'plantnb.predict'}
 
 
-def test_one_photograph_pays_for_torch_and_the_model_only(tmp_path):
+def test_one_photograph_pays_for_the_model_only(tmp_path):
     Image.effect_noise((64, 64), 40).convert('RGB').save(tmp_path/'leaf.png')
     code, said, modules = imported(tmp_path/'leaf.png')
+    assert code == 0 and 'leaf.png' in said and {'onnxruntime', 'plantnb.predict'} <= modules
+    assert not modules & {'torch', 'timm', 'fastai', 'sklearn', 'scipy', 'matplotlib', 'plantnb.nets'}
+
+
+def test_by_request_it_pays_for_torch_too_but_not_for_what_trains(tmp_path):
+    Image.effect_noise((64, 64), 40).convert('RGB').save(tmp_path/'leaf.png')
+    code, said, modules = imported(tmp_path/'leaf.png', '--engine', 'torch')
     assert code == 0 and 'leaf.png' in said and {'torch', 'timm'} <= modules
     assert not modules & {'fastai', 'fastai.basics', 'sklearn', 'matplotlib', 'accelerate', 'plantnb.baseline', 'plantnb.evaluation'}

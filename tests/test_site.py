@@ -251,6 +251,12 @@ def test_first_cells_and_imports_are_as_nbdev_wants_them(path):
     assert not mixed, 'imports in cells of their own: building the documentation runs every cell that has one'
 
 
+def test_a_notebook_is_downloaded_without_its_pictures():
+    drawn, said = (dict(output_type=kind, data=data) for kind, data in (('display_data', {'image/png': 'x', 'text/plain': 'Figure'}), ('execute_result', {'text/plain': '3'})))
+    cells = bs.download(dict(cells=[dict(cell_type='markdown', source='a'), dict(cell_type='code', source='b', outputs=[drawn, said])]))['cells']
+    assert cells[0] == dict(cell_type='markdown', source='a') and cells[1]['outputs'] == [said]
+
+
 def test_the_sidebar_names_every_chapter():
     config = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
     listed = list(bs.sidebar_files(config['website']['sidebar']['contents']))
@@ -555,4 +561,5 @@ def test_a_notebook_can_be_downloaded(page, base):
     page.goto(base + 'data.html')
     with page.expect_download() as caught: page.locator('.page-links a').first.click()
     nb = json.loads(Path(caught.value.path()).read_text(encoding='utf-8'))
-    assert caught.value.suggested_filename == '00_data.ipynb' and nb == json.loads((ROOT/'nbs/00_data.ipynb').read_text(encoding='utf-8'))
+    ours = json.loads((ROOT/'nbs/00_data.ipynb').read_text(encoding='utf-8'))
+    assert caught.value.suggested_filename == '00_data.ipynb' and [c['source'] for c in nb['cells']] == [c['source'] for c in ours['cells']] and nb == bs.download(ours)

@@ -401,6 +401,13 @@ def search_prose(out, pages):
     (out/'search.json').write_text(json.dumps(entries, ensure_ascii=False), encoding='utf-8')
 
 
+def download(nb):
+    "A notebook as it can be downloaded: its pictures stay on the page, where they are seen, and come back when it is run; half as large."
+    for cell in nb['cells']:
+        if drawn := pictures(cell): cell['outputs'] = [o for o in cell['outputs'] if o not in drawn]
+    return nb
+
+
 def html_pages(out): return sorted([*out.glob('*.html'), *out.glob('ref/*.html')])
 
 
@@ -409,8 +416,7 @@ def finish(out, places, themes):
     shutil.copytree(ASSETS/'katex', out/'site_libs/katex')
     for folder in ('notebooks', 'pictures'): (out/folder).mkdir()
     for p in NBS.glob('*.ipynb'):
-        nb = json.loads(p.read_text(encoding='utf-8'))
-        (out/'notebooks'/p.name).write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8') # without indents
+        (out/'notebooks'/p.name).write_text(json.dumps(download(json.loads(p.read_text(encoding='utf-8'))), ensure_ascii=False), encoding='utf-8')
     for css in out.rglob('*.css'):
         said = css.read_text(encoding='utf-8')
         if '@import' in said: css.write_text(re.sub(r'@import url\(https?://[^)]*\);', '', said), encoding='utf-8')
