@@ -62,7 +62,7 @@ def child(job, folder, work):
         random_body()
         tell = cli.tell_since
         cli.tell_since = lambda start, text: (steps.append((text[:60], round(peak_mb()))), tell(start, text))
-        if code := cli.plantnb_run(train=folder/'train', test=folder/'test', out=work/'run', backbone=BODY, epochs=1, pairs=500): sys.exit(code)
+        if code := cli.plantnb_run(train=folder/'train', test=folder/'test', out=work/'run', backbone=BODY, recipe='article', epochs=1, pairs=500): sys.exit(code)
     if job == 'predict':
         from plantnb import cli
         if code := cli.plantnb_predict([folder/'train', folder/'test'], model=work/'run/models/baseline', out=work/'answers.csv'): sys.exit(code)

@@ -22,7 +22,7 @@ def commit():
 def command(config):
     "The command line that the settings of a run come from."
     sources = '' if config['leaves'] == 'Toy leaves' else f" --train {config['train']} --test {config['test']} --out runs/real"
-    asked = ''.join(f' --{k} {config[k]}' for k in ('seeds', 'recipe', 'tune') if config.get(k) not in (None, 'article'))
+    asked = ''.join(f' --{k} {config[k]}' for k in ('seeds', 'recipe', 'tune') if config.get(k) is not None)
     return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']}{asked} --protocols {' '.join(config['protocols'])}"
 
 

@@ -95,6 +95,15 @@ def learner(self:Recipe, # with its `views`, of which 'as photographed' and 'tra
         return fit_tuned(self.body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
     return learn
 
+@patch
+def shown(self:Recipe, best:Best, # learned here
+          each:int=60, # leaves of a cell of species and label
+         )->tuple: # (a row a leaf, {view: (n, d) its embeddings})
+    "Some of the leaves, as photographed and on both families of grounds, as a model that has learned sees them."
+    rows = self.lab.sample(frac=1, random_state=self.seed).groupby(['species', 'label']).head(each).index.to_numpy()
+    end = End(best.features.body)
+    return self.lab.loc[rows].reset_index(drop=True), {view: end.features(kept[rows]) for view,kept in self.views.items()}
+
 # %% ../nbs/05d_best.ipynb #20f2560d
 def judged_left_out(lab:pd.DataFrame, views:dict, # a row a leaf; from `Recipe.trunk_views`
                     learn:callable, # from `Recipe.learner`
@@ -117,14 +126,16 @@ def fit_best(body:Body, # frozen
              steps:int=60, each:int=EACH, # of `fine_tune`; of `some_of_each`
              tell:callable=noop, # is told each long step
              **kwargs # `workers` and `progress` of `embed_dataset`
-            )->dict: # model; z: (n, d) its embeddings of the manifest's leaves; rule: logit to probability and verdict; loso: from `leave_one_out`; shots: see `k_shot`; unlabelled: from `rule_unlabelled`
+            )->dict: # model; z: (n, d) its embeddings of the manifest's leaves; rule: logit to probability and verdict; loso: from `leave_one_out`; shots: see `k_shot`; unlabelled: from `rule_unlabelled`; shown: from `Recipe.shown`
     "The recipe of this chapter, trained on the splits `train` and `valid`, with the rule from species left out."
     lab = some_of_each(manifest, each)
     recipe = Recipe(body, lab, [root/f for f in lab.filename], store, seed, how, tell)
     views, learn = recipe.trunk_views(**kwargs), recipe.learner(steps)
     left_out, loso = judged_left_out(lab, views, learn)
     best = learn(np.arange(len(lab)))
-    tell(f'best: embed {len(manifest)} leaves')
-    z = embed_once(best.features.body, [root/f for f in manifest.filename], store, how=how, features=best.features)
+    z, rest = np.empty((len(manifest), best.features.n_features), np.float32), ~manifest.filename.isin(lab.filename).to_numpy()
+    z[~rest] = End(best.features.body).features(views['as photographed'])[manifest.filename[~rest].map({f: i for i,f in enumerate(lab.filename)})]
+    tell(f'best: embed {rest.sum()} leaves')
+    z[rest] = embed_once(best.features.body, [root/f for f in manifest.filename[rest]], store, how=how, features=best.features)
     rules = dict(rule=rule_left_out(loso), shots=partial(rule_for_shots, left_out, lab, seed=seed), unlabelled=rule_unlabelled(loso, seed))
-    return dict(model=best, z=z, loso=loso, **rules)
+    return dict(model=best, z=z, loso=loso, shown=recipe.shown(best), **rules)

@@ -50,7 +50,7 @@ class _Job:
     def leaves(self):
         "The leaves of a run, fetched if need be: (train, test, what they are called). What makes no sense is said first."
         asked, (data, train, test) = self.asked, (self.asked[k] for k in ('data', 'train', 'test'))
-        check_asked(**{k: asked[k] for k in ('protocols', 'recipe', 'seed', 'seeds', 'tune', 'epochs', 'pairs')})
+        check_asked(asked['protocols'], recipe_asked(asked), **{k: asked[k] for k in ('seed', 'seeds', 'tune', 'epochs', 'pairs')})
         if asked['check'] and not data and (train or test): return train, test, None # one side will do
         train, test, leaves = choose_leaves(data, train, test)
         if data:
@@ -83,8 +83,9 @@ def plantnb_run(
     seeds:int=1, # trainings of every model, with seeds from --seed on: how much is luck
     protocols:arg(str, 'what is known of a species when it is judged: zero-shot, nothing; K-shot, K healthy and K diseased leaves; healthy-K-shot; transductive, all '
         'its leaves but no label (recipe only); loso, training species left out one at a time; default: zero-shot 5-shot', nargs='+')=None,
-    recipe:arg(str, "article: its three models; best: chapter 05's recipe beside them", choices=RECIPES)='article',
-    tune:int=None, # steps in which the recipe's body is fine-tuned; default: 120, and 0 leaves it as it is
+    models:arg(str, "which of the article's models to train; default: all three", nargs='+', choices=MODELS)=None,
+    recipe:arg(str, "best: chapter 05's recipe beside the article's models; article: without it, the default of --data article", choices=RECIPES)=None,
+    tune:int=None, # steps in which the recipe's body is fine-tuned; default: 60, and 0 leaves it as it is
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
     how:arg(str, 'photographs to squares: crop, pad or squash', choices=['crop', 'pad', 'squash'])='crop',
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)

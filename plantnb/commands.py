@@ -30,17 +30,17 @@ def arg(
 # %% ../nbs/u09_commands.ipynb #47a1dd99
 HELP = dict( # command: what is said below its first paragraph, and at the end
     plantnb_run=("""The models are those of an article of 2022, Garrett Kinman's "Transfer Learning and Twin Network for
-Image Classification using Flux.jl": a baseline and two twin networks. --recipe best sets beside them what this book made of
-it. Without --train and --test it learns from toy leaves, which are drawn by code.
+Image Classification using Flux.jl": a baseline and two twin networks; and beside them the recipe, what this book made of
+it. Without --train and --test they learn from toy leaves, which are drawn by code.
 
 It writes into --out: report.html, which is to be read first; models/, for plantnb_predict --model; scores.csv, metrics.json
 and the photographs as they were prepared. The last lines on the screen say what was found, and what can be done now.
 
-On two cores the article's models take about 6 minutes for the toy leaves, the recipe about 10 more. A run says beforehand
+On two cores all of it takes XX minutes for the toy leaves; --models and --recipe article choose less. A run says beforehand
 what is to come; --check only looks, which takes seconds.""", """  plantnb_run
       the whole job on toy leaves; then read plantnb-run/report.html
 
-  plantnb_run --recipe best --train leaves/known --test leaves/new --out runs/mine
+  plantnb_run --train leaves/known --test leaves/new --out runs/mine
       learn from leaves of your own, in folders <species>/<disease or healthy>/,
       and see how it does on species kept unseen"""),
     plantnb_predict=("""It names no disease, and hunger, insects, drought or age can look diseased to it: show a leaf that

@@ -65,22 +65,19 @@ def one_line(own:tuple, known:tuple|None, # weights and bias each: of this model
 
 # %% ../nbs/07b_no_leaf.ipynb #ee34c44a
 def fit_guard(model:nn.Module, # a `Best`
-              z:np.ndarray, manifest:pd.DataFrame, root:Path, # its embeddings, a row a manifest row, and where the photographs are
-              store:Path, # folder of stores
+              leaves:pd.DataFrame, root:Path, # n rows: `species`, `filename`; the folder of their photographs
+              shown:dict, # 'as photographed', 'train', 'judge': (n, d) the model's embeddings, by themselves and on both families of grounds
               seed:int=0, how:str='crop', # of chance; see `square`
-              each:int=60, n:int=300, reject:float=.05, # leaves of a cell of species and label, pictures without one (at most two a leaf), share of left-out leaves to lose
+              n:int=300, reject:float=.03, # pictures without a leaf (at most two a leaf); share of left-out leaves to lose
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
     "What tells a leaf from a picture without one, its threshold from training species left out and grounds that were not learned from."
-    m = manifest.reset_index(drop=True)
-    m = m[m.split.isin(['train', 'valid'])].sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each)
-    files, body = [Path(root)/f for f in m.filename], model.features.body
-    laid = {family: embed_composites(body, files, m, family, store, model.features, seed, how=how) for family in GROUNDS}
+    files, species, known = [Path(root)/f for f in leaves.filename], leaves.species.to_numpy(), line_of_pictures(model.features.body)
     bare = {family: embed_dataset(model.features, Bare(files, family, min(n, 2*len(files)), seed, how=how)) for family in GROUNDS}
-    learn, species, left_out, known = np.stack([z[m.index], laid['train']]), m.species.to_numpy(), [], line_of_pictures(body)
+    learn, left_out = np.stack([shown['as photographed'], shown['train']]), []
     line = lambda leaves: one_line(nearer_to_leaves(leaves, bare['train']), known, leaves)
     for one in np.unique(species):
         w, b = line(np.concatenate(learn[:, species != one]))
-        left_out += [(a[species == one] @ w + b) for a in (z[m.index], laid['judge'])]
+        left_out += [(shown[view][species == one] @ w + b) for view in ('as photographed', 'judge')]
     w, b = line(np.concatenate(learn))
     threshold = float(np.quantile(np.concatenate(left_out), reject))
     return dict(bias=b, threshold=threshold, rejects=reject, catches=float((bare['judge'] @ w + b < threshold).mean())), torch.from_numpy(w)
@@ -99,9 +96,12 @@ def fit_gallery(z:np.ndarray, # (n, d) embeddings, a row a manifest row
     names = [f'{s}, {d} ({f})' for s,d,f in zip(m.species, m.disease, name)]
     return names, dict(axes=put(axes), middle=put(axes @ x.mean(0)), gallery=put((x - x.mean(0)) @ axes.T))
 
-def fit_companions(model, z:np.ndarray, manifest:pd.DataFrame, root:Path, store:Path, seed:int=0, **kwargs # as for `fit_guard`
+def fit_companions(model, z:np.ndarray, manifest:pd.DataFrame, root:Path, # its embeddings, a row a manifest row; the folder of their photographs
+                   shown:tuple, seed:int=0, # leaves and what the model sees of them, from `Recipe.shown`; of chance
+                   **kwargs # for `fit_guard`
                   )->tuple: # config fields `guard` and `nearest`, tensors for `checkpoint_save`
     "What goes into a checkpoint beside the model: the guard, and leaves to be named as neighbours."
-    guard, weights = fit_guard(model, z, manifest, root, store, seed, **kwargs)
+    leaves, views = shown
+    guard, weights = fit_guard(model, leaves, root, views, seed, **kwargs)
     names, tensors = fit_gallery(z, manifest, seed=seed)
     return dict(guard=guard, nearest=names), dict(tensors, guard=weights)

@@ -106,7 +106,7 @@ def check_leaves(self:Run):
         if p not in ('zero-shot', 'loso'): need_species(self.manifest[self.manifest.split == 'test'], p)
     both = self.manifest[self.manifest.split != 'test'].groupby('species').label.nunique() == 2
     if both.sum() < 2 and (self.settings['recipe'] == 'best' or 'loso' in self.settings['protocols']):
-        raise PlantnbError('--recipe best and --protocols loso leave out one training species at a time: two with healthy and diseased leaves are needed')
+        raise PlantnbError('the recipe and --protocols loso leave out one training species at a time: two with healthy and diseased leaves are needed; --recipe article does without')
 
 def check_same(manifest:pd.DataFrame, out:Path # from `prepare`; the run folder
               )->None:
@@ -162,7 +162,7 @@ class Training:
 def trainings(self:Run):
     "A training a model and seed; the first seed's model is the one that is kept in use."
     first = self.settings['seed']
-    for name in (*MODELS, *['best']*(self.settings['recipe'] == 'best')):
+    for name in (*self.settings.get('models', MODELS), *['best']*(self.settings['recipe'] == 'best')):
         for seed in range(first, first + self.settings.get('seeds', 1)):
             if seed != first: self.tell(f'{name}: seed {seed}')
             folder = self.out/'models'/name
@@ -225,7 +225,7 @@ def save(self:Training):
     rows, config, extra = list(self.learned['rule']['references']), self.config(), None
     references = [torch.from_numpy(a[rows]) for a in (z, targets(run.manifest))] if rows else [None, None]
     if self.name == 'best':
-        fields, extra = fit_companions(model, z, run.manifest, run.out, run.store, self.seed, how=run.settings['how'])
+        fields, extra = fit_companions(model, z, run.manifest, run.out, self.learned['shown'], self.seed, how=run.settings['how'])
         config |= fields
     checkpoint_save(model, self.folder, config, *references, extra=extra)
     if not is_twin(model):
@@ -335,11 +335,11 @@ def plan(self:Run, # prepared
     epochs, species = s['epochs'], self.manifest.species[self.manifest.split == 'train'].nunique()
     learned = epochs['twin_cnn']*(s['pairs'] or pairs_an_epoch(self.manifest))
     cnn = (learned + epochs['twin_cnn']*split['valid']/3)/pairs + n/(6*pairs)
-    heads = epochs['baseline']*max(4000, split['train'])*1e-4 + epochs['twin_resnet']*2
-    shown = n + 3*(split['train'] + split['valid'])
-    tuned = 64*(120 if s['tune'] is None else s['tune'])*(1 + species)
-    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + tuned/images)]
-    train = [('train the baseline and the pretrained twin', heads), (f"train the article's CNN twin on {learned} pairs", cnn), *best*(s['recipe'] == 'best')]
+    models, shown, steps = s.get('models', MODELS), n + 2*(split['train'] + split['valid']), 60 if s['tune'] is None else s['tune']
+    heads = ('baseline' in models)*epochs['baseline']*max(4000, split['train'])*1e-4 + ('twin_resnet' in models)*epochs['twin_resnet']*2
+    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + 32*steps*(1 + species)/images)]
+    train = [('train the baseline and the pretrained twin', heads)]*(heads > 0) + [(f"train the article's CNN twin on {learned} pairs", cnn)]*('twin_cnn' in models)
+    train += best*(s['recipe'] == 'best')
     seeds = s.get('seeds', 1)
     told = '' if seeds == 1 else f', {seeds} times'
     return [(f'embed {n - self.embedded} leaves', (n - self.embedded)/images), *((step + told, seeds*seconds) for step,seconds in train),

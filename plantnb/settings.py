@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'PUBLISHED', 'TOY', 'parse_protocol', 'check_asked', 'species_asked',
-           'choose_leaves', 'settle', 'claim_run']
+           'choose_leaves', 'recipe_asked', 'settle', 'claim_run']
 
 # %% ../nbs/u09_settings.ipynb #717ceb17
 import json
@@ -29,11 +29,11 @@ def parse_protocol(name:str # `zero-shot`, `K-shot`, `healthy-K-shot`, `transduc
     raise PlantnbError(f"protocol '{name}' is not known; take zero-shot, transductive, loso, 5-shot or healthy-5-shot, with any number")
 
 # %% ../nbs/u09_settings.ipynb #999842f7
-def check_asked(protocols:list|None, recipe:str='article', **numbers # as for `plantnb_run`; None where nothing was asked for
+def check_asked(protocols:list|None, recipe:str='best', **numbers # as for `plantnb_run`; None where nothing was asked for
                )->None:
     "Raises `PlantnbError` for what makes no sense."
     for p in protocols or []: parse_protocol(p)
-    if 'transductive' in (protocols or []) and recipe != 'best': raise PlantnbError('protocol transductive: only the recipe can do that; add --recipe best')
+    if 'transductive' in (protocols or []) and recipe != 'best': raise PlantnbError('protocol transductive: only the recipe can do that; take --recipe best')
     for name,least in dict(seed=0, seeds=1, tune=0, epochs=1, pairs=1).items():
         value = numbers.get(name)
         if value is not None and not least <= value <= 4_000_000: raise PlantnbError(f'--{name} {value}: a number from {least} to 4,000,000 is needed')
@@ -61,17 +61,22 @@ def choose_leaves(data:str|None, train, test, # `article` or none; what the user
     return (train, test, 'Leaves') if train else (toy_leaves()/'train', toy_leaves()/'test', TOY)
 
 # %% ../nbs/u09_settings.ipynb #5e7710a0
+def recipe_asked(asked:dict # what `plantnb_run` was called with
+                )->str: # one of `RECIPES`
+    "What was asked for, else what is usual with such leaves."
+    return asked['recipe'] or ('article' if asked['data'] else 'best')
+
 def settle(asked:dict, # what `plantnb_run` was called with
            train, test, leaves:str # from `choose_leaves`, or where the article's leaves are
           )->dict: # settings of the run
     "What the result of a run depends on."
     where = {side: ' '.join(map(str, listify(sources))) for side,sources in dict(train=train, test=test).items()}
-    kept = {k: asked[k] for k in ('seed', 'recipe', 'tune', 'combine', 'how')}
+    kept = dict(seed=asked['seed'], recipe=recipe_asked(asked), **{k: asked[k] for k in ('tune', 'combine', 'how')})
     backbone = asked['backbone'] or ('resnet18' if asked['data'] else 'efficientnet_lite0')
     protocols = list(dict.fromkeys(asked['protocols'] or PROTOCOLS))
     epochs = {name: asked['epochs'] or default for name,default in EPOCHS.items()}
     later = dict(doubtful=asked['doubtful'], seeds=asked['seeds'] > 1 and asked['seeds'], species=species_asked(asked['species']),
-                 labels=asked['labels'] and str(asked['labels']))
+                 labels=asked['labels'] and str(asked['labels']), models=[m for m in MODELS if m in (asked['models'] or [])])
     settings = dict(**where, leaves=leaves, backbone=backbone, **kept, protocols=protocols, pairs=asked['pairs'], epochs=epochs)
     return settings | {k: v for k,v in later.items() if v}
 

@@ -113,7 +113,7 @@ def next_steps(
 )->list: # (command, what it does)
     "What can be done with a run that has ended."
     ask = [(f'plantnb_predict PHOTO --model {shlex.quote(str(Path(models)/model))}', 'ask this model about a leaf')] if model else []
-    return ask + [('plantnb_run --recipe best --train SPECIES_YOU_KNOW --test SPECIES_KEPT_UNSEEN --out runs/mine', 'train on leaves of your own')]
+    return ask + [('plantnb_run --train SPECIES_YOU_KNOW --test SPECIES_KEPT_UNSEEN --out runs/mine', 'train on leaves of your own')]
 
 # %% ../nbs/u04_summary.ipynb #a1f3c6a1
 def last_lines(

@@ -14,7 +14,7 @@ from plantnb.toy import TRAIN_SPECIES, UNSEEN_SPECIES, draw_leaves
 
 COMMAND = Path(sys.executable).parent/'plantnb_run'
 MODELS = 'baseline', 'twin_cnn', 'twin_resnet'
-SMALL = dict(epochs=2, pairs=32, seeds=2, protocols=['zero-shot', '2-shot', 'healthy-2-shot'])
+SMALL = dict(recipe='article', epochs=2, pairs=32, seeds=2, protocols=['zero-shot', '2-shot', 'healthy-2-shot'])
 
 
 @pytest.fixture(scope='module')

@@ -23,7 +23,7 @@ done
 expect 0 "$bin/plantnb_fetch" all --show
 cat out.txt
 
-echo "plantnb_run ${SMOKE_RUN:=--epochs 1 --pairs 200}"
+echo "plantnb_run ${SMOKE_RUN:=--recipe article --epochs 1 --pairs 200}"
 "$bin/plantnb_run" --out run $SMOKE_RUN
 for artefact in config.json manifest.csv references.csv scores.csv metrics.json report.html models/baseline/model.safetensors models/baseline/graph.json \
   models/baseline/config.json models/baseline/history.csv models/twin_resnet/model.safetensors; do

@@ -5,7 +5,7 @@ from PIL import Image
 from .child import Child
 
 
-SMALL = dict(epochs=2, pairs=32, protocols=['zero-shot', '2-shot'])
+SMALL = dict(recipe='article', epochs=2, pairs=32, protocols=['zero-shot', '2-shot'])
 
 
 def leaves():
