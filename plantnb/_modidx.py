@@ -554,6 +554,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.nets.form': ('siamese.html#form', 'plantnb/nets.py'),
                               'plantnb.nets.gathered': ('nets.html#gathered', 'plantnb/nets.py'),
                               'plantnb.nets.joined': ('nets.html#joined', 'plantnb/nets.py'),
+                              'plantnb.nets.keep_memory': ('nets.html#keep_memory', 'plantnb/nets.py'),
                               'plantnb.nets.make_body': ('baseline.html#make_body', 'plantnb/nets.py'),
                               'plantnb.nets.make_combine': ('siamese.html#make_combine', 'plantnb/nets.py'),
                               'plantnb.nets.packaged_weights': ('nets.html#packaged_weights', 'plantnb/nets.py'),

@@ -65,6 +65,7 @@ def embed_dataset(path:nn.Module, # (n, 3, size, size) in 0..1 -> (n, d)
                  )->np.ndarray: # (n, d) float32
     "Embeddings of pictures that a dataset gives, wherever it has them from."
     device = next(path.parameters()).device
+    if device.type == 'cpu': keep_memory()
     how = dict(num_workers=fetchers(device) if workers is None else workers, collate_fn=one_batch, pin_memory=device.type == 'cuda')
     loader = torch.utils.data.DataLoader(pictures, bs or images_at_once(device), **how)
     was_training = path.training

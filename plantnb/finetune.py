@@ -131,6 +131,7 @@ def fine_tune(body:Body, # frozen; not changed
     end, y, p = End(body), torch.from_numpy(targets(manifest)).float().to(device), cell_weights(manifest)/cell_weights(manifest).sum()
     head = Scaled([kept[:, :end.pool.n_features].astype(np.float32) for kept in views], manifest).to(device)
     if not steps: return body, head.plain()
+    keep_memory()
     with folded(end.layers) as learn:
         adam = torch.optim.AdamW([dict(params=learn), dict(params=head.parameters(), lr=lr/5, weight_decay=0.)], lr)
         rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step, shape=combined_cos(.2, .04, 1., 0.): shape(step/steps))

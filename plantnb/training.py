@@ -165,6 +165,7 @@ def fit(learn:Learner, # from `binary_learner`
         resume:bool=False, # go on from the last saved epoch
        )->pd.DataFrame: # the history, a row an epoch
     "Trains, ends with the best epoch loaded, and returns what happened."
+    keep_memory()
     keep = KeepBest(Path(folder)/'training', monitor)
     learn.add_cb(keep)
     learn.model.to(learn.dls.device)

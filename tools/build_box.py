@@ -13,13 +13,14 @@ get the same answers.
 --graph draws the graph of the model that lies in the box, or in FOLDER, from its own weights: for a checkpoint that was saved without one.
 --field FOLDER (a labelled tree, such as ../shared/leaves/field) asks the box as a user would and writes results/box.csv beside the run's own figures.
 """
-import argparse, json, shutil, subprocess, sys
+import argparse, json, shutil, sys
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from safetensors.torch import load_file
+from plantnb.cli import plantnb_run
 from plantnb.core import save_tensors, write_text
 from plantnb.data import read_manifest
 from plantnb.export import model_card, write_graph
@@ -31,7 +32,7 @@ MOST = 10_000_000 # bytes of all the files together
 TEACH = { # folder of LEAVES: its folders that teach, and the species they are of where another name is usual
     'plantvillage': ('*',), 'plantvillage_more': ('Apple*', 'Strawberry*'), 'open': ('Bean', 'Blackgram', 'Coffee', 'Sugarcane', 'Chilli')}
 SAME = dict(Chilli='Pepper') # one species
-PROTOCOLS = 'zero-shot 1-shot 5-shot 20-shot healthy-5-shot transductive loso'
+PROTOCOLS = 'zero-shot', '1-shot', '5-shot', '20-shot', 'healthy-5-shot', 'transductive', 'loso'
 ABOUT = """They are a subsample of free sets, twelve species, pepper in two settings. Whoever uses this model owes their authors the attribution:
 
 - cherry, corn, grape, pepper (bell), potato, tomato, apple and strawberry: [PlantVillage](https://doi.org/10.17632/tywbtsjrjv.1) (Hughes and Salathe
@@ -56,8 +57,8 @@ def teach(leaves, run):
             link = links/part.removesuffix('_more')/SAME.get(folder.name, folder.name)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists(): link.symlink_to(folder.resolve(), target_is_directory=True)
-    command = ['plantnb_run', '--train', *map(str, sorted(links.iterdir())), '--test', str(leaves/'field'), '--out', str(run), '--models', 'baseline', '--resume']
-    subprocess.run([sys.executable, '-c', 'import sys; from plantnb.cli import plantnb_run; sys.exit(plantnb_run())', *command[1:], '--protocols', *PROTOCOLS.split()], check=True, cwd=ROOT)
+    code = plantnb_run(train=sorted(links.iterdir()), test=[leaves/'field'], out=run, models=['baseline'], protocols=PROTOCOLS, resume=run.exists())
+    if code: sys.exit(code)
 
 
 def needed(run):
