@@ -2,6 +2,7 @@
 
     plantnb_run --train ../shared/leaves/plantvillage --test ../shared/leaves/field --out runs/real
     python experiments/keep.py runs/real rehearsal       writes results/rehearsal/ and adds to results/field_log.csv
+    python experiments/keep.py RUN box                   writes results/box/, and adds to it too; RUN is that of tools/build_box.py
 
 The log has a line for every time the species kept for testing were scored, so that nobody, we least of all, can choose by them unseen.
 """
@@ -19,6 +20,8 @@ def commit():
     return git('rev-parse', '--short', 'HEAD') + (' and uncommitted changes' if git('status', '--porcelain', '--', 'plantnb') else '')
 
 
+BOX = 'python tools/build_box.py RUN --leaves ../shared/leaves'
+
 def command(config):
     "The command line that the settings of a run come from."
     sources = '' if config['leaves'] == 'Toy leaves' else f" --train {config['train']} --test {config['test']} --out runs/real"
@@ -29,7 +32,8 @@ def command(config):
 def keep(run, out):
     "Keeps metrics.json, the histories, and how they came about; returns the metrics and the command."
     config = json.loads((run/'config.json').read_text())
-    how = dict(command=command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
+    how = dict(command=BOX if out.name == 'box' else command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
+    if out.name == 'box': how.update(train='plantvillage, plantvillage_more, open', test='field')
     if how['leaves'] == 'Toy leaves': how.update(train='toy leaves', test='toy leaves')
     out.mkdir(parents=True, exist_ok=True)
     (out/'run.json').write_text(json.dumps(how, indent=1) + '\n')
@@ -63,4 +67,4 @@ def log(metrics, asked, path=ROOT/'results/field_log.csv'):
 
 if __name__ == '__main__':
     metrics, asked = keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])
-    if sys.argv[2] == 'rehearsal': log(metrics, asked)
+    if sys.argv[2] in ('rehearsal', 'box'): log(metrics, asked)
