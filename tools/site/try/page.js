@@ -126,7 +126,7 @@ async function look(files) {
   const taken = wanted.slice(0, room)
   left += taken.length
   shown()
-  delete document.body.dataset.tryDone
+  unsaid()
   busy = busy.then(async () => {
     for (const [i, file] of taken.entries()) {
       if (mine !== round) return
@@ -146,6 +146,7 @@ async function look(files) {
     }
     if (leaves.length) judge()
     status.textContent = said()
+    document.body.dataset.trySaid = leaves.length + problems.length
     for (const leaf of fresh) {
       const {overlay, error} = await ask('where', {pixels: leaf.answer.pixels})
       if (mine !== round) return
@@ -156,6 +157,9 @@ async function look(files) {
   })
 }
 
+// For whoever asks the page by a program: all answers are there (try-said), all maps too (try-done).
+function unsaid() { for (const what of ['trySaid', 'tryDone']) delete document.body.dataset[what] }
+
 function again() {
   round++
   leaves = []
@@ -163,7 +167,7 @@ function again() {
   left = 0
   for (const name of ['leaves', 'problems']) find(name).replaceChildren()
   find('together').checked = false
-  delete document.body.dataset.tryDone
+  unsaid()
   status.textContent = 'Ready.'
   shown()
   find('files').focus()
