@@ -459,6 +459,7 @@ def build(out):
         except site_try.NoRuntime as e:
             megabytes = None
             print(f'{site_try.PAGE} is left out: {e}')
+        except ValueError as e: raise SiteError(str(e)) from None
         places, themes, folded = prepare(Path(tmp), megabytes)
         made = render(Path(tmp), folded)
         total = finish(made, places, themes, megabytes and Path(live))
