@@ -381,6 +381,7 @@ def page(chromium, base):
 def test_every_page_opens_cleanly_with_every_picture(page, pages, base):
     for name in pages:
         page.goto(base + name, wait_until='networkidle')
+        if page.locator('#try-app').count(): page.locator('body[data-try=ready]').wait_for(timeout=60_000) # what it loads is not broken off by the next page
         assert page.title().strip() and page.locator('main h1').count() == 1, name
         broken = page.eval_on_selector_all('img', 'all => all.filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.outerHTML.slice(0, 120))')
         wordless = page.eval_on_selector_all('main img, main svg:not([aria-hidden])', "all => all.filter(i => (i.getAttribute('alt') || i.getAttribute('aria-label') || '').trim().length < 8).map(i => i.outerHTML.slice(0, 120))")

@@ -7,7 +7,6 @@ import {heat, overlay} from './heat.js'
 
 const here = file => new URL(file, import.meta.url).href
 ort.env.wasm.numThreads = 1 // more would need headers that a plain server does not send
-ort.env.wasm.wasmPaths = {wasm: here('runtime/ort-wasm-simd-threaded.wasm')}
 
 async function got(file) {
   const answer = await fetch(here(file))
@@ -16,7 +15,9 @@ async function got(file) {
 }
 
 async function loaded() {
-  const [numbers, network] = await Promise.all([got('numbers.json').then(a => a.json()), got('network.onnx').then(a => a.arrayBuffer())])
+  const [numbers, network, binary] = await Promise.all([got('numbers.json').then(a => a.json()),
+    ...['network.onnx', 'runtime/ort-wasm-simd-threaded.wasm'].map(file => got(file).then(a => a.arrayBuffer()))])
+  ort.env.wasm.wasmBinary = binary
   const session = await ort.InferenceSession.create(new Uint8Array(network), {executionProviders: ['wasm']})
   return {numbers, session}
 }
