@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
 import ask_page
+from keep import commit
 from plantnb.files import photographs
 from plantnb.predict import load
 from plantnb.sources import rehearsal_leaves
@@ -140,7 +141,7 @@ if __name__ == '__main__':
         ask_page.ready(page, serve(site))
         print(f'loaded in {time.time() - begin:.1f} s, Chromium {browser.version}\n')
         rows = measure(page, load(), args.n)
-        on = dict(browser=f'Chromium {browser.version}', machine=f'{platform.machine()}, {os.cpu_count()} cores',
+        on = dict(browser=f'Chromium {browser.version}', machine=f'{platform.machine()}, {os.cpu_count()} cores', commit=commit(),
                   command='PLANTNB_LEAVES=../shared/leaves python experiments/browser.py')
         browser.close()
     pd.DataFrame([row | on for row in rows]).to_csv(ROOT/'results/browser.csv', index=False)

@@ -1,7 +1,7 @@
 """What the page *In a browser* needs: the runtime, fetched once by npm and checked; the network and its numbers, from the model in the box; icons;
 the list of files that are kept for when there is no connection. The page's own programs are in tools/site/try.
 """
-import base64, hashlib, html, json, re, shutil, subprocess, tarfile, tempfile
+import base64, csv, hashlib, html, json, re, shutil, subprocess, tarfile, tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent/'site/try'
-BOX = ROOT/'plantnb/box'
+BOX, MEASURED = ROOT/'plantnb/box', ROOT/'results/browser.csv'
 PAGE = 'try.html'
 RUNTIME = 'onnxruntime-web@1.30.0'
 INTEGRITY = 'sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==' # as npm states it
@@ -30,7 +30,7 @@ def integrity(data): return 'sha512-' + base64.b64encode(hashlib.sha512(data).di
 def packed(folder):
     "The runtime's package, by npm, from its cache where it has been fetched before; raises `NoRuntime` without npm or a connection."
     if shutil.which('npm') is None: raise NoRuntime('npm is not installed')
-    command = ['npm', 'pack', RUNTIME, '--silent', '--prefer-offline', '--fetch-retries=1', '--pack-destination', str(folder)]
+    command = ['npm', 'pack', RUNTIME, '--silent', '--prefer-offline', '--fetch-retries=1', '--fetch-timeout=60000', '--pack-destination', str(folder)]
     try: ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired: raise NoRuntime(f'npm did not fetch {RUNTIME} within {PATIENCE} s') from None
     found = sorted(Path(folder).glob('*.tgz'))
@@ -90,6 +90,15 @@ def cannot():
     return re.search(r'^## What it cannot do\n+(.*?)(?=^## |\Z)', card, flags=re.S | re.M)[1].strip()
 
 
+def measured():
+    "How far the page is from Python, as a table; one line where that was not measured."
+    if not MEASURED.exists(): return 'How far its scores are from those of `plantnb_predict` was not measured for this copy.'
+    with open(MEASURED, encoding='utf-8', newline='') as f: rows = list(csv.DictReader(f))
+    lines = [f'| {r["what"]} | {r["leaves"]} | {float(r["largest_difference"]):.6f} | {r["other_decisions"]} |' for r in rows]
+    said = f'*The page against `plantnb_predict`, the model in the box, {rows[0]["browser"]} (`{rows[0]["command"]}`).*'
+    return '\n'.join(['| photographs | leaves | largest difference of a score | other decisions |', '|---|---|---|---|', *lines, '', said])
+
+
 # ---------------------------------------------------------------- icons
 
 def curve(a, b, c, d, n=40):
@@ -124,8 +133,8 @@ def instead(text, name, new):
 
 
 def source(text, megabytes):
-    "try.qmd with the card's words, and with what the page does; without that where `megabytes` is None."
-    text = instead(text, 'try-card', cannot())
+    "try.qmd with the card's words and what was measured, and with what the page does; without that where `megabytes` is None."
+    text = instead(instead(text, 'try-card', cannot()), 'try-measured', measured())
     if megabytes is None: return text
     app = (HERE/'app.html').read_text(encoding='utf-8').replace('{megabytes}', str(megabytes))
     return instead(text, 'try', f'```{{=html}}\n{app}```')
