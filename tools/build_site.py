@@ -5,6 +5,7 @@ A page of the book has the source, once; what a function takes and gives back is
 
 Nothing is loaded from another host: KaTeX lies in tools/site, fonts are the reader's own. A picture without alternative text, a broken
 link, a reference to no figure or a diagram that would need a script from elsewhere ends the build with one line that names the place.
+The page *In a browser* (site_try.py) needs npm, once with a connection; without, the page says that it is not there, and so does the build.
 `nbdev_docs` makes much the same site for those who have Quarto.
 """
 import argparse, ast, base64, contextlib, hashlib, html, json, math, os, posixpath, re, shutil, sys, tempfile, time
@@ -12,7 +13,7 @@ from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 
-import yaml
+import site_try, yaml
 from site_reference import Chapter, NotExported, anchor, begins, reference, sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +21,7 @@ NBS, ASSETS = ROOT/'nbs', Path(__file__).resolve().parent/'site'
 BEGINS = re.compile(r'(?:Toy|Rehearsal|Simulated|Drawn) lea(?:f|ves)\b')          # how captions and the titles of plots begin
 CAPTION = re.compile(rf'\s*\*?({BEGINS.pattern}[^\n]*?)\*?\s*(?:\n\n|\Z)')
 SITE_MB, PAGE_MB = 12, 1
+WHOLE_MB = 40 # with the network that try.html runs, and what runs it
 TO_ACTIVE = ("<script>{const s = document.querySelector('#quarto-sidebar'), a = s && s.querySelector('.active'); "
              'if (a) s.scrollTop = a.offsetTop - s.clientHeight/2}</script>') # where one is stands in the middle of a long sidebar
 
@@ -250,9 +252,9 @@ def keep_entries(contents, names):
     return out
 
 
-def prepare(work):
+def prepare(work, megabytes=None):
     """Fills `work` with what smalldocs reads: processed notebooks under their pages' names, the glossary, the reference, pictures, styles,
-    `_quarto.yml`. Gives the `places` of names with their pages, the themes, and the parts of the sidebar that are folded."""
+    `_quarto.yml`; `megabytes`: that try.html loads, None where it is left out. Gives the `places` of names with their pages, the themes, and the parts of the sidebar that are folded."""
     config = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
     reading, contents, said = config.pop('reading'), config['website']['sidebar']['contents'], settings()
     listed, notebooks = list(sidebar_files(contents)), sorted(NBS.glob('*.ipynb'))
@@ -265,7 +267,8 @@ def prepare(work):
     try: section, places = reference(work, notebooks, chapters)
     except NotExported as e: raise SiteError(str(e)) from None
     glossary, kind = (NBS/'glossary.qmd').read_text(encoding='utf-8'), kinds(reading)
-    terms, names['glossary.qmd'] = glossary_terms(glossary), 'glossary.qmd'
+    terms = glossary_terms(glossary)
+    names |= {name: name for name in ('glossary.qmd', 'try.qmd')}
     to_page = partial(re.sub, r'(?<=\]\()([\w-]+\.ipynb)', lambda m: names.get(m[1], m[1]))
     for name, nb in books.items():
         cells, front = nb['cells'], fronts[name]
@@ -279,7 +282,8 @@ def prepare(work):
         cells[0]['source'] = f'---\n{yaml.safe_dump(front)}---\n'
         if name != 'index.ipynb': cells.insert(1, page_links(name, said, front.get('reading', ''), begins(NBS/name)))
         (work/names[name]).write_text(json.dumps(nb), encoding='utf-8')
-    (work/'glossary.qmd').write_text(outside_code(to_page, glossary), encoding='utf-8')
+    for name, text in (('glossary.qmd', glossary), ('try.qmd', site_try.source((NBS/'try.qmd').read_text(encoding='utf-8'), megabytes))):
+        (work/name).write_text(outside_code(to_page, text), encoding='utf-8')
     shutil.copytree(NBS/'images', work/'images')
     for css in (NBS/'styles.css', ASSETS/'site.css'): shutil.copy(css, work)
     config['website']['sidebar']['contents'] = [*keep_entries(contents[:-1], names), section, *keep_entries(contents[-1:], names)]
@@ -411,8 +415,9 @@ def download(nb):
 def html_pages(out): return sorted([*out.glob('*.html'), *out.glob('ref/*.html')])
 
 
-def finish(out, places, themes):
-    "What comes after smalldocs: KaTeX, the notebooks, no font from elsewhere; raises `SiteError` for what a reader would miss."
+def finish(out, places, themes, live=None):
+    """What comes after smalldocs: KaTeX, the notebooks, no font from elsewhere, and from the folder `live` what try.html runs; raises `SiteError` for
+    what a reader would miss."""
     shutil.copytree(ASSETS/'katex', out/'site_libs/katex')
     for folder in ('notebooks', 'pictures'): (out/folder).mkdir()
     for p in NBS.glob('*.ipynb'):
@@ -435,8 +440,13 @@ def finish(out, places, themes):
         if len(page.encode()) > PAGE_MB*1e6: raise SiteError(f'{name}: more than {PAGE_MB} MB: make its pictures smaller')
         elsewhere = re.findall(r'<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)="((?:https?:)?//[^"]+)"', page)
         if elsewhere: raise SiteError(f'{name}: loaded from another host: {elsewhere[0]}')
+    if live:
+        shutil.copytree(live/'try', out/'try')
+        site_try.keep(out)
     total = sum(p.stat().st_size for p in out.rglob('*') if p.is_file())
-    if total > SITE_MB*1e6: raise SiteError(f'the site has {total/1e6:.1f} MB, more than {SITE_MB}')
+    light = total - site_try.heavy(out)
+    if light > SITE_MB*1e6: raise SiteError(f'the site has {light/1e6:.1f} MB, more than {SITE_MB}')
+    if total > WHOLE_MB*1e6: raise SiteError(f'the site has {total/1e6:.1f} MB with the network of {site_try.PAGE}, more than {WHOLE_MB}')
     return total
 
 
@@ -444,10 +454,15 @@ def build(out):
     "The whole site, put in place of `out` once all of it holds."
     if out.exists() and any(out.iterdir()) and not (out/'site_libs').is_dir():
         raise SiteError(f'{out}: holds something that is no site; give an empty folder')
-    with tempfile.TemporaryDirectory() as tmp, contextlib.chdir(ROOT): # where nbdev looks for settings.ini
-        places, themes, folded = prepare(Path(tmp))
+    with tempfile.TemporaryDirectory() as tmp, tempfile.TemporaryDirectory() as live, contextlib.chdir(ROOT): # where nbdev looks for settings.ini
+        try: megabytes = site_try.write(Path(live))
+        except site_try.NoRuntime as e:
+            megabytes = None
+            print(f'{site_try.PAGE} is left out: {e}')
+        except ValueError as e: raise SiteError(str(e)) from None
+        places, themes, folded = prepare(Path(tmp), megabytes)
         made = render(Path(tmp), folded)
-        total = finish(made, places, themes)
+        total = finish(made, places, themes, megabytes and Path(live))
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(made, out)
     return total
