@@ -89,12 +89,14 @@ def learner(self:Recipe, # with its `views`, of which 'as photographed' and 'tra
         left = set(lab.species) - set(lab.species[rows])
         self.tell(f'best: fine-tune without {" and ".join(sorted(left))}' if left else 'best: fine-tune with all species')
         learned = [(shown[i], lab.species[i], lab.label[i]) for i in rows]
-        told = repr((drawing('train'), Trunk.tag, body_key(self.body), learned, [*self.views], sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())))
+        how = sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())
+        told = repr((drawing('train'), Trunk.tag, body_key(self.body), learned, [*self.views], how))
         keep = self.store/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
         known = [self.views[view][rows] for view in ('as photographed', 'train')]
         return fit_tuned(self.body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
     return learn
 
+# %% ../nbs/05d_best.ipynb #f3ed2e83
 @patch
 def shown(self:Recipe, best:Best, # learned here
           each:int=60, # leaves of a cell of species and label
@@ -134,7 +136,7 @@ def fit_best(body:Body, # frozen
     left_out, loso = judged_left_out(lab, views, learn)
     best = learn(np.arange(len(lab)))
     z, rest = np.empty((len(manifest), best.features.n_features), np.float32), ~manifest.filename.isin(lab.filename).to_numpy()
-    z[~rest] = End(best.features.body).features(views['as photographed'])[manifest.filename[~rest].map({f: i for i,f in enumerate(lab.filename)})]
+    z[~rest] = End(best.features.body).features(views['as photographed']) # in the manifest's order
     tell(f'best: embed {rest.sum()} leaves')
     z[rest] = embed_once(best.features.body, [root/f for f in manifest.filename[rest]], store, how=how, features=best.features)
     rules = dict(rule=rule_left_out(loso), shots=partial(rule_for_shots, left_out, lab, seed=seed), unlabelled=rule_unlabelled(loso, seed))

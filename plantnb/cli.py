@@ -95,8 +95,7 @@ def plantnb_run(
     resume:bool=False, # go on with a run that was stopped
 ): # exit code
     "Learn from leaves of some species, healthy and diseased, and report how that does on species never seen. It names no disease."
-    job = _Job(locals())
-    train, test, leaves = job.leaves()
+    train, test, leaves = (job := _Job(locals())).leaves()
     if check: return look_over(train, test, job.asked)
     job.run(train, test, leaves)
 

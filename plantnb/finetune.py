@@ -38,7 +38,8 @@ class End(nn.Module):
         self.pool, (halving, self.layers) = StagePool(body), end_of(body) or (None, None)
         self.n_middle = self.pool.n_features - 2*body.n_features
         if halving is None: return
-        with torch.no_grad(): self.channels = halving(self.pool.maps(torch.zeros(1, 3, 64, 64, device=body.mean.device))[-2]).shape[1]
+        small = torch.zeros(1, 3, 64, 64, device=body.mean.device)
+        with torch.no_grad(): self.channels = halving(self.pool.maps(small)[-2]).shape[1]
     def split(self, kept): # (n, ...) float16 -> (n, n_middle) and (n, channels, h, w) float32
         maps = kept[:, self.pool.n_features:].float().view(len(kept), self.channels, -1)
         side = round(maps.shape[2]**.5)
@@ -68,8 +69,10 @@ class Folded(nn.Module):
         self.conv, self.norm = conv, norm
         self.scale = (norm.weight/(norm.running_var + norm.eps).sqrt()).detach()
     def forward(self, x):
-        return self.conv._conv_forward(x, self.conv.weight*self.scale[:, None, None, None], self.norm.bias - self.norm.running_mean*self.scale)
+        weight, bias = self.conv.weight*self.scale[:, None, None, None], self.norm.bias - self.norm.running_mean*self.scale
+        return self.conv._conv_forward(x, weight, bias)
 
+# %% ../nbs/05b_finetune.ipynb #47285c9c
 @contextmanager
 def folded(layers:nn.Module # in evaluation mode
           ): # -> the parameters that learn: all but the weights of depthwise convolutions, and what a BatchNorm multiplies by
