@@ -189,17 +189,26 @@ def test_names_are_only_names_and_what_is_no_picture_gets_a_line(page, leaves):
 @needs_tools
 def test_fifty_photographs_at_once(page, leaves):
     large = Image.open(leaves[2]).convert('RGB').resize((1600, 1200))
-    ask_page.look(page, [picture(f'{i}.jpg', large.rotate(i)) for i in range(50)], maps=False)
+    few = [picture('', large.rotate(10*i)) for i in range(5)]
+    ask_page.look(page, [few[i % 5] | dict(name=f'{i}.jpg') for i in range(50)], maps=False)
     assert len(ask_page.table(page)) == 50 and page.locator('#try-leaves li').count() == 50
     assert page.evaluate('performance.memory.usedJSHeapSize') < 200e6
 
 
-@needs_tools
-def test_nothing_is_asked_for_once_it_is_loaded(chromium, at, serve, leaves, tmp_path):
-    context, elsewhere, asked = chromium.new_context(), serve(tmp_path), []
+@pytest.fixture(scope='module')
+def visit(chromium, live):
+    "A first visit: the page once all it keeps is kept, its context, its server, and the address."
+    context, (server, at) = chromium.new_context(), counting(live)
     page = watched(context)
     ask_page.ready(page, at)
     page.evaluate('navigator.serviceWorker.ready.then(() => 1)')
+    yield page, context, server, at
+    context.close()
+
+
+@needs_tools
+def test_nothing_is_asked_for_once_it_is_loaded(visit, serve, leaves, tmp_path):
+    (page, _, _, at), elsewhere, asked = visit, serve(tmp_path), []
     at.asked.clear()
     page.on('request', lambda r: None if r.url.startswith('blob:') else asked.append(r.url))
     ask_page.look(page, leaves[:2])
@@ -209,28 +218,22 @@ def test_nothing_is_asked_for_once_it_is_loaded(chromium, at, serve, leaves, tmp
     tell = "url => fetch(url, {method: 'POST', body: 'a leaf', mode: 'no-cors'}).then(() => 'told', () => 'refused')"
     assert page.evaluate(tell, elsewhere) == 'refused' and page.workers[0].evaluate(tell, elsewhere) == 'refused', 'the policy holds for the page and for what computes'
     assert any('Content Security Policy' in f for f in page.faults)
-    context.close()
 
 
 @needs_tools
-def test_it_works_without_a_connection_after_the_first_visit(chromium, live, predictor, leaves):
-    context, (server, at) = chromium.new_context(), counting(live)
-    page = watched(context)
-    ask_page.ready(page, at)
-    page.evaluate('navigator.serviceWorker.ready.then(() => 1)')
+def test_it_works_without_a_connection_after_the_first_visit(visit, predictor, leaves): # the last that needs this server
+    page, context, server, at = visit
     stop(server)
     context.set_offline(True)
     ask_page.ready(page, at)
     ask_page.look(page, leaves[1:2], maps=False)
     assert abs(ask_page.table(page).score[0] - predictor.predict(leaves[1]).score[0]) < 1e-4
     assert page.evaluate("getComputedStyle(document.querySelector('.try-drop')).borderTopStyle") == 'dashed' # it looks as it did
-    context.close()
 
 
 @needs_tools
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_on_a_phone(chromium, at, leaves, scheme):
-    context = chromium.new_context(viewport=dict(width=400, height=850), has_touch=True, is_mobile=True, color_scheme=scheme, service_workers='block')
+def test_on_a_phone_by_day_and_by_night(chromium, at, leaves):
+    context = chromium.new_context(viewport=dict(width=400, height=850), has_touch=True, is_mobile=True, color_scheme='light', service_workers='block')
     page = context.new_page()
     ask_page.ready(page, at)
     assert page.locator('.try-camera').is_visible() and page.locator('#try-camera').get_attribute('capture') == 'environment'
@@ -238,10 +241,17 @@ def test_on_a_phone(chromium, at, leaves, scheme):
     ask_page.look(page, [dict(name=n, mimeType='image/jpeg', buffer=b) for n, b in files.items()], maps=False)
     assert page.evaluate('Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)') <= 400 and page.evaluate(CUT, 400) == []
     color = lambda sel, what: page.eval_on_selector(sel, f'e => getComputedStyle(e).{what}')
-    ground = color('body', 'backgroundColor')
-    for sel in ('#try-status', '.try-name', '.try-option span', '#try-problems li', '.try-quiet', *(f'.{v} .try-verdict' for v in ('healthy', 'diseased') if page.locator(f'.{v} .try-verdict').count())):
-        assert contrast(color(sel, 'color'), ground) >= 4.5, sel
-    assert contrast(color('.try-hint', 'color'), color('.try-drop', 'backgroundColor')) >= 4.5 and contrast(color('.try-camera', 'color'), color('.try-camera', 'backgroundColor')) >= 4.5
+    seen = [v for v in ('healthy', 'diseased', 'unsure') if page.locator(f'.{v} .try-verdict').count()]
+    assert len(seen) > 1
+    grounds = []
+    for n in range(2):
+        grounds.append(color('body', 'backgroundColor'))
+        for sel in ('#try-status', '.try-name', '.try-option span', '#try-problems li', '.try-quiet', *(f'.{v} .try-verdict' for v in seen)):
+            assert contrast(color(sel, 'color'), grounds[-1]) >= 4.5, (sel, n)
+        for sel, on in (('.try-hint', '.try-drop'), ('.try-camera', '.try-camera')): assert contrast(color(sel, 'color'), color(on, 'backgroundColor')) >= 4.5, (sel, n)
+        page.evaluate('window.smalldocsToggleScheme()')
+        page.wait_for_timeout(600) # colours glide
+    assert contrast(*grounds) > 10
     context.close()
 
 

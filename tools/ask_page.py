@@ -3,7 +3,7 @@
 import base64, io
 import pandas as pd
 
-LOAD, LOOK = 60_000, 240_000 # milliseconds
+LOAD, LOOK = 120_000, 300_000 # milliseconds
 
 
 def ready(page, base):

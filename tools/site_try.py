@@ -94,7 +94,8 @@ def measured():
     "How far the page is from Python, as a table; one line where that was not measured."
     if not MEASURED.exists(): return 'How far its scores are from those of `plantnb_predict` was not measured for this copy.'
     with open(MEASURED, encoding='utf-8', newline='') as f: rows = list(csv.DictReader(f))
-    lines = [f'| {r["what"]} | {r["leaves"]} | {float(r["largest_difference"]):.6f} | {r["other_decisions"]} |' for r in rows]
+    short = lambda v: f'{float(v):.6f}'.rstrip('0')
+    lines = [f'| {r["what"]} | {r["leaves"]} | {short(r["largest_difference"])} | {r["other_decisions"]} |' for r in rows]
     said = f'*The page against `plantnb_predict`, the model in the box, {rows[0]["browser"]} (`{rows[0]["command"]}`).*'
     return '\n'.join(['| photographs | leaves | largest difference of a score | other decisions |', '|---|---|---|---|', *lines, '', said])
 
