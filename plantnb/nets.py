@@ -237,9 +237,9 @@ class Centre(nn.Module):
 def article_cnn()->Stack: # (n, 3, 256, 256) in 0..1 -> (n, 32)
     "The path of the article's twin: three convolutions, two dense layers, all of them trained (Kinman 2022)."
     return Stack(Centre(),
-        nn.Conv2d(3, 18, 5), nn.MaxPool2d(3, 3), nn.ReLU(),   # -> (n, 18, 84, 84); the article has ReLU first:
-        nn.Conv2d(18, 36, 5), nn.MaxPool2d(2, 2), nn.ReLU(),  # -> (n, 36, 40, 40); the largest of what is left
-        nn.Conv2d(36, 72, 3), nn.MaxPool2d(2, 2), nn.ReLU(),  # -> (n, 72, 19, 19)  is the same, and takes a quarter longer
+        nn.Conv2d(3, 18, 5), nn.MaxPool2d(3, 3), nn.ReLU(),   # -> (n, 18, 84, 84); the article has ReLU before
+        nn.Conv2d(18, 36, 5), nn.MaxPool2d(2, 2), nn.ReLU(),  # -> (n, 36, 40, 40); the maximum: the same numbers,
+        nn.Conv2d(36, 72, 3), nn.MaxPool2d(2, 2), nn.ReLU(),  # -> (n, 72, 19, 19)  with more to compute
         nn.Flatten(), nn.Linear(19*19*72, 64), nn.ReLU(),     # -> (n, 64)
         nn.Linear(64, 32), nn.ReLU(),                         # -> (n, 32)
     ).to(memory_format=torch.channels_last)

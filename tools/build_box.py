@@ -42,7 +42,7 @@ ABOUT = """They are a subsample of free sets, twelve species, pepper in two sett
 - black gram, in the field: [Mendeley zfcv9fmrgv.3](https://doi.org/10.17632/zfcv9fmrgv.3), CC BY 4.0
 - coffee, single leaves on white: Esgario et al. 2020 (lara2018), MIT
 - sugarcane, in the field: [Mendeley 9424skmnrk.1](https://doi.org/10.17632/9424skmnrk.1), CC BY 4.0
-- chilli, in the field, counted as pepper: [Mendeley tf9dtfz9m6](https://doi.org/10.17632/tf9dtfz9m6.1), CC BY 4.0
+- chilli, in the field, counted as pepper: [Mendeley tf9dtfz9m6](https://doi.org/10.17632/tf9dtfz9m6), CC BY 4.0
 
 The model was scored on two species that are not among them: mango on plain ground (MangoLeafBD, Ahmed et al. 2023) and cotton in the field. Their
 photographs were used for nothing but the figures below. This is not the article's data; with that (`plantnb_run --data article --recipe best`) you can
