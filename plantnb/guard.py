@@ -68,7 +68,7 @@ def fit_guard(model:nn.Module, # a `Best`
               leaves:pd.DataFrame, root:Path, # n rows: `species`, `filename`; the folder of their photographs
               shown:dict, # 'as photographed', 'train', 'judge': (n, d) the model's embeddings, by themselves and on both families of grounds
               seed:int=0, how:str='crop', # of chance; see `square`
-              n:int=300, reject:float=.03, # pictures without a leaf (at most two a leaf); share of left-out leaves to lose
+              n:int=300, reject:float=.01, # pictures without a leaf (at most two a leaf); share of left-out leaves to lose
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
     "What tells a leaf from a picture without one, its threshold from training species left out and grounds that were not learned from."
     files, species, known = [Path(root)/f for f in leaves.filename], leaves.species.to_numpy(), line_of_pictures(model.features.body)
