@@ -1,0 +1,59 @@
+"""Chapter 07b: how many leaves of a new species the guard calls "no leaf", by where it cuts. Every species that the model in the box learned from is left out
+in turn, of the body as well: the model that has not seen it gets a guard from the others, as `fit_guard` makes it, and is asked about its leaves.
+
+    python experiments/guard_left_out.py RUN       RUN of tools/build_box.py, whose models it takes; writes results/guard_left_out.csv, about 10 minutes
+
+`reject` is the share of leaves of other species, each left out of the line, below which the guard cuts; `lost` is what the species that was left out loses,
+as photographed; `bare` is the share of pictures of bare ground, of kinds not learned from, that pass. Nothing is chosen on field/.
+"""
+import sys
+import numpy as np, pandas as pd
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
+from shared import recipe_of, say
+from plantnb.embeddings import embed_dataset
+from plantnb.finetune import End, Trunk
+from plantnb.grounds import GROUNDS
+from plantnb.guard import Bare, line_of_pictures, nearer_to_leaves, one_line
+
+REJECT = .05, .03, .02, .01, .005
+EACH, N = 40, 200 # leaves of a cell, pictures of bare ground
+
+
+def cuts(recipe, species, some, bare):
+    "A row a share to reject: what a species that was left out loses, and what bare ground passes."
+    best = recipe.learner()(np.flatnonzero(recipe.lab.species != species))
+    end, of, known = End(best.features.body), recipe.lab.species.to_numpy()[some], line_of_pictures(best.features.body)
+    z, empty = {view: end.features(kept[some]) for view,kept in recipe.views.items()}, {family: end.features(kept) for family,kept in bare.items()}
+    def line(kept):
+        leaves = np.concatenate([z['as photographed'][kept], z['train'][kept]])
+        return one_line(nearer_to_leaves(leaves, empty['train']), known, leaves)
+    left_out = []
+    for other in np.unique(of[of != species]):
+        w, b = line((of != species) & (of != other))
+        left_out += [z[view][of == other] @ w + b for view in ('as photographed', 'judge')]
+    w, b = line(of != species)
+    own, ground, left_out = z['as photographed'][of == species] @ w + b, empty['judge'] @ w + b, np.concatenate(left_out)
+    for reject in REJECT:
+        at = np.quantile(left_out, reject)
+        yield dict(species=species, reject=reject, lost=round((own < at).mean(), 4), bare=round((ground >= at).mean(), 4))
+
+
+def main():
+    recipe = recipe_of(run := Path(sys.argv[1]))
+    some = recipe.lab.sample(frac=1, random_state=0).groupby(['species', 'label']).head(EACH).index.to_numpy()
+    files, trunk, rows = [recipe.files[i] for i in some], Trunk(recipe.body), []
+    bare = {family: embed_dataset(trunk, Bare(files, family, N)).astype(np.float16) for family in GROUNDS}
+    for species in sorted(recipe.lab.species.unique()):
+        rows += cuts(recipe, species, some, bare)
+        say(rows[-len(REJECT)])
+    table = pd.DataFrame(rows)
+    say(table.groupby('reject')[['lost', 'bare']].mean().round(3).to_string())
+    told = dict(data=f'rehearsal leaves, {recipe.lab.species.nunique()} species', commit=commit(), command='python experiments/guard_left_out.py RUN')
+    table.assign(**told).to_csv(ROOT/'results/guard_left_out.csv', index=False)
+
+
+if __name__ == '__main__': main()
