@@ -68,7 +68,7 @@ def test_a_log_gets_lines_and_no_bars(leaves, tmp_path):
     "Bars are for terminals: nothing in a log goes back to the start of its line, however much there is to read."
     script, log = tmp_path/'run.py', tmp_path/'log'
     script.write_text('import plantnb.core, plantnb.cli\nplantnb.core.MANY = 10\nplantnb.cli.plantnb_run()\n')
-    command = [sys.executable, script, '--train', leaves/'train', '--test', leaves/'test', '--out', tmp_path/'run', '--epochs', 1, '--pairs', 32]
+    command = [sys.executable, script, '--train', leaves/'train', '--test', leaves/'test', '--out', tmp_path/'run', '--epochs', 1, '--pairs', 32, '--tune', 1]
     with log.open('w') as file: subprocess.run([*map(str, command)], stdout=file, stderr=subprocess.STDOUT, check=True)
     said = log.read_bytes()
     assert b'\r' not in said and b'\x1b' not in said, said
