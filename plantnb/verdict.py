@@ -317,7 +317,8 @@ def move_head(odds:callable, # (n, d) -> (n,) log-odds of diseased, by the head 
         slope = -sign*weight*expit(-margin)
         value = weight @ np.logaddexp(0, -margin) + penalty/2*mix[:-1] @ kernel @ mix[:-1]
         return value, np.r_[kernel @ (slope + penalty*mix[:-1]), slope.sum()]
-    *mix, bias = minimize(loss, np.zeros(len(z) + 1), jac=True, method='L-BFGS-B').x
+    to_the_end = dict(ftol=1e-15, gtol=1e-12, maxiter=10_000, maxfun=100_000) # where a search gives up depends on the last bit, a minimum does not
+    *mix, bias = minimize(loss, np.zeros(len(z) + 1), jac=True, method='L-BFGS-B', options=to_the_end).x
     moved = x.T @ np.array(mix)/spread
     return lambda q: odds(q) + q @ moved + bias
 

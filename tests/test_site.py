@@ -527,13 +527,14 @@ def test_pages_hold_at(page, pages, base, width):
 
 
 @needs_tools
-def test_the_landing_page_has_a_picture_and_three_doors_on_its_first_screen(page, base):
+def test_the_landing_page_has_a_picture_and_its_doors_on_its_first_screen(page, base):
     page.goto(base + 'index.html', wait_until='networkidle')
     assert page.locator('main figure img').first.bounding_box()['y'] < 400
     doors = page.locator('.doors li')
-    assert doors.count() == 3 and all(box['y'] + box['height'] < 900 for box in (doors.nth(i).bounding_box() for i in range(3)))
-    doors.nth(0).click()
-    page.wait_for_url('**/predict.html')
+    assert doors.count() == 4 and all(box['y'] + box['height'] < 900 for box in (doors.nth(i).bounding_box() for i in range(4)))
+    for i in range(4): assert page.locator(f'[id="{doors.nth(i).locator("a").get_attribute("href").partition("#")[2]}"]').count() == 1
+    doors.nth(1).click()
+    page.wait_for_url('**#train-it')
 
 
 @needs_tools
