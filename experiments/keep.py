@@ -20,7 +20,7 @@ def commit():
     return git('rev-parse', '--short', 'HEAD') + (' and uncommitted changes' if git('status', '--porcelain', '--', 'plantnb') else '')
 
 
-BOX = 'python tools/build_box.py RUN --leaves ../shared/leaves'
+TOLD = dict(box=dict(command='python tools/build_box.py RUN --leaves ../shared/leaves', train='plantvillage, plantvillage_more, open', test='field')) # by folder
 
 def command(config):
     "The command line that the settings of a run come from."
@@ -32,9 +32,9 @@ def command(config):
 def keep(run, out):
     "Keeps metrics.json, the histories, and how they came about; returns the metrics and the command."
     config = json.loads((run/'config.json').read_text())
-    how = dict(command=BOX if out.name == 'box' else command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
-    if out.name == 'box': how.update(train='plantvillage, plantvillage_more, open', test='field')
+    how = dict(command=command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
     if how['leaves'] == 'Toy leaves': how.update(train='toy leaves', test='toy leaves')
+    how |= TOLD.get(out.name, {})
     out.mkdir(parents=True, exist_ok=True)
     (out/'run.json').write_text(json.dumps(how, indent=1) + '\n')
     shutil.copy(run/'metrics.json', out)

@@ -335,7 +335,7 @@ def plan(self:Run, # prepared
     epochs, species = s['epochs'], self.manifest.species[self.manifest.split == 'train'].nunique()
     learned = epochs['twin_cnn']*(s['pairs'] or pairs_an_epoch(self.manifest))
     cnn = (learned + epochs['twin_cnn']*split['valid']/3)/pairs + n/(6*pairs)
-    models, shown, steps = s.get('models', MODELS), n + 2*(split['train'] + split['valid']), 60 if s['tune'] is None else s['tune']
+    models, shown, steps = s.get('models', MODELS), n + 2*(split['train'] + split['valid']), STEPS if s['tune'] is None else s['tune']
     heads = ('baseline' in models)*epochs['baseline']*max(4000, split['train'])*1e-4 + ('twin_resnet' in models)*epochs['twin_resnet']*2
     best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + 32*steps*(1 + species)/images)]
     train = [('train the baseline and the pretrained twin', heads)] if heads else []
