@@ -72,7 +72,8 @@ def fit_guard(model:nn.Module, # a `Best`
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
     "What tells a leaf from a picture without one, its threshold from training species left out and grounds that were not learned from."
     files, species, known = [Path(root)/f for f in leaves.filename], leaves.species.to_numpy(), line_of_pictures(model.features.body)
-    bare = {family: embed_dataset(model.features, Bare(files, family, min(n, 2*len(files)), seed, how=how)) for family in GROUNDS}
+    pictures = {family: Bare(files, family, min(n, 2*len(files)), seed, how=how) for family in GROUNDS}
+    bare = {family: embed_dataset(model.features, of, workers=CORES) for family,of in pictures.items()}
     learn, left_out = np.stack([shown['as photographed'], shown['train']]), []
     line = lambda leaves: one_line(nearer_to_leaves(leaves, bare['train']), known, leaves)
     for one in np.unique(species):

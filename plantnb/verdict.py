@@ -311,15 +311,17 @@ def move_head(odds:callable, # (n, d) -> (n,) log-odds of diseased, by the head 
     from scipy.optimize import minimize
     from scipy.special import expit
     x, old, sign = (z/spread).astype(float), odds(z), 2*np.asarray(labels) - 1
-    kernel, weight, penalty = x @ x.T, 1/(2*np.where(labels, (sign > 0).sum(), (sign < 0).sum())), strength/len(z)
-    def loss(mix):
-        margin = sign*(old + kernel @ mix[:-1] + mix[-1])
-        slope = -sign*weight*expit(-margin)
-        value = weight @ np.logaddexp(0, -margin) + penalty/2*mix[:-1] @ kernel @ mix[:-1]
-        return value, np.r_[kernel @ (slope + penalty*mix[:-1]), slope.sum()]
-    to_the_end = dict(ftol=1e-15, gtol=1e-12, maxiter=10_000, maxfun=100_000) # where a search gives up depends on the last bit, a minimum does not
-    *mix, bias = minimize(loss, np.zeros(len(z) + 1), jac=True, method='L-BFGS-B', options=to_the_end).x
-    moved = x.T @ np.array(mix)/spread
+    axes = np.linalg.svd(x, full_matrices=False)[2]
+    f, held = np.c_[x @ axes.T, np.ones(len(x))], np.r_[np.full(len(axes), strength/len(x)), 0]
+    weight = 1/(2*np.where(labels, (sign > 0).sum(), (sign < 0).sum()))
+    def loss(a):
+        margin = sign*(old + f @ a)
+        return weight @ np.logaddexp(0, -margin) + held/2 @ a**2, held*a - (sign*weight*expit(-margin)) @ f
+    def curvature(a):
+        p = expit(old + f @ a)
+        return (f.T*(weight*p*(1 - p))) @ f + np.diag(held)
+    *along, bias = minimize(loss, np.zeros(f.shape[1]), jac=True, hess=curvature, method='trust-exact', options=dict(gtol=1e-8)).x
+    moved = np.array(along) @ axes/spread
     return lambda q: odds(q) + q @ moved + bias
 
 def odds_beside(odds:callable, spread:np.ndarray, # as for `move_head`

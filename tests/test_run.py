@@ -4,7 +4,6 @@ import pandas as pd, pytest
 from pathlib import Path
 
 from plantnb.cli import plantnb_run
-from plantnb.predict import load
 from plantnb.data import read_manifest
 from plantnb.evaluation import REFERENCES, SCORES
 from plantnb.predict import load

@@ -1,7 +1,9 @@
 "The site: what build_site.py mends in notebooks, the reference, and the built pages in a real browser."
 import ast, html, importlib.util, json, re, subprocess, sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 import pytest
+from fastcore.basics import chunked
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
@@ -362,8 +364,8 @@ def test_the_sidebar_says_how_long_a_chapter_is_and_folds_what_is_not_read(pages
 
 # ---------------------------------------------------------------- in a browser
 
-@pytest.fixture
-def page(chromium, base):
+@contextmanager
+def watched(chromium, base):
     "A page that remembers what went wrong on it, in `page.faults`."
     context = chromium.new_context(viewport=dict(width=1400, height=900))
     page = context.new_page()
@@ -376,32 +378,79 @@ def page(chromium, base):
     yield page
     context.close()
 
+@pytest.fixture
+def page(chromium, base):
+    with watched(chromium, base) as page: yield page
+
+
+BROKEN = 'all => all.filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.outerHTML.slice(0, 120))'
+WORDLESS = "all => all.filter(i => (i.getAttribute('alt') || i.getAttribute('aria-label') || '').trim().length < 8).map(i => i.outerHTML.slice(0, 120))"
+SIDEWAYS = 'Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)'
+CUT = """width => [...document.querySelectorAll('main *')].filter(e => {
+  const box = e.getBoundingClientRect()
+  if (!box.width || (box.right <= width + 1 && box.left >= -1) || e.closest('.katex-mathml')) return false
+  for (let a = e; a.tagName !== 'MAIN'; a = a.parentElement) if (['auto', 'scroll'].includes(getComputedStyle(a).overflowX)) return false
+  return true
+}).map(e => e.outerHTML.slice(0, 80))"""   # what sticks out of the window and cannot be scrolled to
+
+TOO_WIDE = """() => [...document.querySelectorAll('main pre, main table')].filter(e => {
+  let box = e
+  while (box.tagName === 'TABLE' || !['auto', 'scroll'].includes(getComputedStyle(box).overflowX)) box = box.parentElement
+  if (box.scrollWidth <= box.clientWidth + 1) return false
+  return e.matches('pre.sourceCode') || !parseFloat(getComputedStyle(box).borderRightWidth)
+}).map(e => e.outerHTML.slice(0, 200))"""   # code that must be scrolled, and tables that end in no visible edge
+
+
+def looked_at(page):
+    "What the tests ask of a page that is open, at both widths."
+    all_of = page.eval_on_selector_all
+    first = page.locator('main img').first
+    seen = dict(title=page.title(), headings=page.locator('main h1').count(), broken=all_of('img', BROKEN), wordless=all_of('main img, main svg:not([aria-hidden])', WORDLESS),
+                faults=[*page.faults], ids={*all_of('[id]', 'all => all.map(e => e.id)')}, links=all_of('a[href]', "all => all.map(a => [a.getAttribute('href'), a.href])"),
+                picture=first.bounding_box() if first.count() else None)
+    for width in (1400, 400):
+        page.set_viewport_size(dict(width=width, height=850))
+        seen[width] = dict(sideways=page.evaluate(SIDEWAYS), cut=page.evaluate(CUT, width), too_wide=page.evaluate(TOO_WIDE))
+    return seen
+
+@pytest.fixture(scope='session')
+def visited(chromium, pages, base):
+    "Every page, opened once, some at a time, because each is waited for until nothing is loaded any more: {its name: what was seen on it}."
+    seen = {}
+    with ExitStack() as stack:
+        tabs = [stack.enter_context(watched(chromium, base)) for _ in range(6)]
+        for some in chunked(pages, len(tabs)):
+            for tab, name in zip(tabs, some):
+                tab.set_viewport_size(dict(width=1400, height=900))
+                tab.goto(base + name, wait_until='commit')
+            for tab, name in zip(tabs, some):
+                tab.wait_for_load_state('networkidle')
+                if tab.locator('#try-app').count(): tab.locator('body[data-try=ready]').wait_for(timeout=60_000) # what it loads is not broken off by the next page
+                seen[name] = looked_at(tab)
+    return seen
+
 
 @needs_tools
-def test_every_page_opens_cleanly_with_every_picture(page, pages, base):
-    for name in pages:
-        page.goto(base + name, wait_until='networkidle')
-        if page.locator('#try-app').count(): page.locator('body[data-try=ready]').wait_for(timeout=60_000) # what it loads is not broken off by the next page
-        assert page.title().strip() and page.locator('main h1').count() == 1, name
-        broken = page.eval_on_selector_all('img', 'all => all.filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.outerHTML.slice(0, 120))')
-        wordless = page.eval_on_selector_all('main img, main svg:not([aria-hidden])', "all => all.filter(i => (i.getAttribute('alt') || i.getAttribute('aria-label') || '').trim().length < 8).map(i => i.outerHTML.slice(0, 120))")
-        assert (name, broken, wordless, page.faults) == (name, [], [], [])
-    assert page.goto(base + 'siamese.html', wait_until='networkidle') and page.locator('.katex').count() > 3 and page.locator('.katex-error').count() == 0
+def test_every_page_opens_cleanly_with_every_picture(visited):
+    for name, seen in visited.items():
+        assert seen['title'].strip() and seen['headings'] == 1, name
+        assert (name, seen['broken'], seen['wordless'], seen['faults']) == (name, [], [], [])
 
 
 @needs_tools
-def test_every_internal_link_leads_somewhere(page, pages, base, site):
-    ids, dead = {}, []
-    for name in pages:
-        page.goto(base + name)
-        ids[name] = set(page.eval_on_selector_all('[id]', 'all => all.map(e => e.id)'))
-        pages_links = page.eval_on_selector_all('a[href]', "all => all.map(a => [a.getAttribute('href'), a.href])")
-        for raw, url in pages_links:
+def test_formulas_are_drawn(page, base):
+    assert page.goto(base + 'siamese.html', wait_until='networkidle') and page.locator('.katex').count() > 3 and page.locator('.katex-error').count() == 0 and page.faults == []
+
+
+@needs_tools
+def test_every_internal_link_leads_somewhere(visited, base, site):
+    dead = []
+    for name, seen in visited.items():
+        for raw, url in seen['links']:
             if not url.startswith(base) or raw == '': continue
             file, _, place = url.removeprefix(base).partition('#')
             dead += [] if (site/(file or 'index.html')).is_file() else [(name, raw)]
-            if place: dead.append((name, raw, file or 'index.html', place))
-    dead = [d for d in dead if len(d) == 2 or d[3] not in ids.get(d[2], ())]
+            if place and place not in visited.get(file or 'index.html', {'ids': ()})['ids']: dead.append((name, raw, file, place))
     assert dead == []
 
 
@@ -492,32 +541,17 @@ def test_the_theme_switch_works_is_kept_and_both_themes_can_be_read(chromium, ba
     context.close()
 
 
-CUT = """width => [...document.querySelectorAll('main *')].filter(e => {
-  const box = e.getBoundingClientRect()
-  if (!box.width || (box.right <= width + 1 && box.left >= -1) || e.closest('.katex-mathml')) return false
-  for (let a = e; a.tagName !== 'MAIN'; a = a.parentElement) if (['auto', 'scroll'].includes(getComputedStyle(a).overflowX)) return false
-  return true
-}).map(e => e.outerHTML.slice(0, 80))"""   # what sticks out of the window and cannot be scrolled to
-
-TOO_WIDE = """() => [...document.querySelectorAll('main pre, main table')].filter(e => {
-  let box = e
-  while (box.tagName === 'TABLE' || !['auto', 'scroll'].includes(getComputedStyle(box).overflowX)) box = box.parentElement
-  if (box.scrollWidth <= box.clientWidth + 1) return false
-  return e.matches('pre.sourceCode') || !parseFloat(getComputedStyle(box).borderRightWidth)
-}).map(e => e.outerHTML.slice(0, 200))"""   # code that must be scrolled, and tables that end in no visible edge
-
-
 @needs_tools
 @pytest.mark.parametrize('width', [400, 1400])
-def test_pages_hold_at(page, pages, base, width):
+def test_pages_hold_at(visited, page, base, width):
+    for name, seen in visited.items():
+        assert seen[width]['sideways'] <= width, f'{name} scrolls sideways at {width} px'
+        assert (name, seen[width]['cut'], seen[width]['too_wide']) == (name, [], [])
     page.set_viewport_size(dict(width=width, height=850))
-    for name in pages:
-        page.goto(base + name)
-        assert page.evaluate('Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)') <= width, f'{name} scrolls sideways at {width} px'
-        cut = page.evaluate(CUT, width)
-        assert (name, cut, page.evaluate(TOO_WIDE)) == (name, [], [])
+    page.goto(base + 'index.html')
     sidebar = page.locator('#quarto-sidebar')
     if width == 400:
+        assert page.evaluate(SIDEWAYS) <= width and page.evaluate(CUT, width) == page.evaluate(TOO_WIDE) == [], 'a page that opens on a telephone, not in a window made narrow'
         assert page.evaluate("document.querySelector('#quarto-sidebar').getBoundingClientRect().right") <= 0
         page.locator('.quarto-btn-toggle').first.click()
         page.wait_for_function("document.querySelector('#quarto-sidebar').getBoundingClientRect().left >= 0")
@@ -538,10 +572,9 @@ def test_the_landing_page_has_a_picture_and_its_doors_on_its_first_screen(page, 
 
 
 @needs_tools
-def test_every_chapter_opens_with_a_picture_on_its_first_screen(page, pages, base):
-    for name in sorted(n for n in pages if not n.startswith('ref/') and n not in ('index.html', 'glossary.html', 'reference.html', 'try.html')):
-        page.goto(base + name, wait_until='networkidle')
-        box = page.locator('main img').first.bounding_box()
+def test_every_chapter_opens_with_a_picture_on_its_first_screen(visited):
+    for name in sorted(n for n in visited if not n.startswith('ref/') and n not in ('index.html', 'glossary.html', 'reference.html', 'try.html')):
+        box = visited[name]['picture']
         assert box and box['y'] + box['height'] < 900 and box['height'] > 60, name
 
 
