@@ -2,7 +2,8 @@
 
     python tools/draw_openers.py [00_data ...]         (default: all)
 
-Leaves are drawn by code, leaves laid on other grounds by chapter 05's own functions, the heat maps by the model in the box, the verdicts of the first page by its own ten lines.
+Leaves are drawn by code, leaves laid on other grounds by chapter 05's own functions, the heat maps by the model in the box, the verdicts of the
+first page taken from plantnb-run, the folder of README's first command.
 """
 import base64, html, io, sys
 from pathlib import Path
@@ -516,25 +517,21 @@ def one_line():
     rows = [mono(52, 50, '$ plantnb_predict mangoo/', 18), mono(52, 84, 'plantnb_predict: mangoo/: no such file or folder', 18, '#ffd9a8'), mono(52, 118, '$', 18)]
     return card(area(24, 14, 712, 124, INK, rx=9), *rows, caption(380, 'a mistake: one line, and what it is about', y=165, size=16))
 
+RUN = Path('plantnb-run') # of README's first command
+
 def verdicts():
-    "What the ten lines of the landing page say of a healthy and a diseased leaf of each new species, the first by name: right or wrong."
-    import tempfile
-    from plantnb.baseline import embed_once, fit_baseline
-    from plantnb.data import prepare
-    from plantnb.evaluation import fit_rule, zero_shot
-    from plantnb.nets import make_body
-    from plantnb.toy import toy_leaves
-    out, leaves, body = Path(tempfile.mkdtemp()), toy_leaves(), make_body()
-    manifest = prepare(leaves/'train', leaves/'test', out)
-    z = embed_once(body, [out/f for f in manifest.filename], leaves/'embeddings')
-    model, _ = fit_baseline(body, z, manifest, out/'models/baseline')
-    scores = zero_shot(model, z, manifest, fit_rule(model, z, manifest), 'baseline')
-    shown = scores[~scores.seen].sort_values('filename').groupby(['species', 'label'], sort=False).head(1).sort_values(['species', 'label'], ascending=[True, False])
-    tiles = []
+    "What two models of that run say of a healthy and a diseased leaf of each new species, the first by name: right, wrong or unsure."
+    import pandas as pd
+    scores = pd.read_csv(RUN/'scores.csv').query("protocol == 'zero-shot' and not seen")
+    said = scores.pivot(index=['species', 'label', 'filename'], columns='model', values='decision').reset_index().sort_values('filename')
+    shown = said.groupby(['species', 'label'], sort=False).head(1).sort_values(['species', 'label'], ascending=[True, False])
+    tiles = [text(80, y, name, 14, weight=600, anchor='end') for y, name in ((145, 'baseline'), (166, 'recipe'))]
     for i, r in enumerate(shown.itertuples()):
-        x, colour = 22 + 91*i, GREEN if r.decision == r.label else RED
-        tiles += [picture(x, 14, 79, Image.open(out/r.filename), colour, 128), text(x + 39.5, 114, r.species, 14, weight=600), text(x + 39.5, 133, r.label, 14),
-                  text(x + 39.5, 159, f'{"✓" if r.decision == r.label else "✗"} {r.decision}', 13, colour, 600)]
+        x = 95 + 83*i
+        tiles += [picture(x, 12, 68, Image.open(RUN/r.filename), '#fff', 128), text(x + 34, 100, r.species, 13, weight=600), text(x + 34, 117, r.label, 13)]
+        for y, answer in ((145, r.baseline), (166, r.best)):
+            sign, colour = ('✓', GREEN) if answer == r.label else ('?', AMBER) if answer == 'unsure' else ('✗', RED)
+            tiles.append(text(x + 34, y, f'{sign} {answer}', 12, colour, 600))
     return card(*tiles)
 
 
