@@ -321,8 +321,7 @@ def move_head(odds:callable, # (n, d) -> (n,) log-odds of diseased, by the head 
         p = expit(old + f @ a)
         return (f.T*(weight*p*(1 - p))) @ f + np.diag(held)
     *along, bias = minimize(loss, np.zeros(f.shape[1]), jac=True, hess=curvature, method='trust-exact', options=dict(gtol=1e-8)).x
-    moved = np.array(along) @ axes/spread
-    return lambda q: odds(q) + q @ moved + bias
+    return lambda q, moved=np.array(along) @ axes/spread: odds(q) + q @ moved + bias
 
 def odds_beside(odds:callable, spread:np.ndarray, # as for `move_head`
                 z:np.ndarray, # (n, d) embeddings of leaves of one species
