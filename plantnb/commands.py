@@ -37,7 +37,7 @@ it. Without --train and --test they learn from toy leaves, which are drawn by co
 It writes into --out: report.html, which is to be read first; models/, for plantnb_predict --model; scores.csv, metrics.json
 and the photographs as they were prepared. The last lines on the screen say what was found, and what can be done now.
 
-On two cores all of it takes 5 to 15 minutes for the toy leaves, and less with --models baseline or --recipe article. A run says
+On two cores all of it takes 3 to 15 minutes for the toy leaves, and less with --models baseline or --recipe article. A run says
 beforehand what is to come; --check only looks, which takes seconds.""", """  plantnb_run
       the whole job on toy leaves; then read plantnb-run/report.html
 

@@ -71,8 +71,7 @@ def _kept(message, kind='Model'):
 # %% ../nbs/u07_export.ipynb #f1827cfb
 @torch.no_grad()
 def graph_of(
-    model:nn.Module, # a `Baseline` or `Best`
-    size:int=256, # pixels of a side
+    model:nn.Module, size:int=256, # a `Baseline` or `Best`; pixels of a side
 )->dict: # ONNX as protobuf's JSON, without the weights
     "The graph of a model. Raises `PlantnbError` where there is none, or where it would say something else than torch in float32."
     if hasattr(model, 'compare'): raise PlantnbError('a twin needs its reference leaves beside it and has no graph')
@@ -88,7 +87,8 @@ def graph_of(
     drawn['graph']['initializer'] = [{k: v for k,v in t.items() if k != 'raw_data' or t['name'] not in tensors} for t in weights]
     check_graph(drawn, {k: (list(t.shape), 'F32') for k,t in tensors.items()})
     graph = Graph(drawn, tensors)
-    off = max(float(np.abs(a - b.numpy()).max()) for picture,*there in zip(pixels, *ours) for a,b in zip(graph(picture).values(), there))
+    pairs = [(a, b.numpy()) for picture,*there in zip(pixels, *ours) for a,b in zip(graph(picture).values(), there)]
+    off = max(float(np.linalg.norm(a - b)/(1 + np.linalg.norm(b))) for a,b in pairs) # as a whole: the root of a number near 0 has few good digits
     if not off <= 1e-3: raise PlantnbError(f'the graph says something else than the network (by {off:.1g})')
     return drawn
 

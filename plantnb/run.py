@@ -337,7 +337,7 @@ def plan(self:Run, # prepared
     cnn = (learned + epochs['twin_cnn']*split['valid']/3)/pairs + n/(6*pairs)
     models, shown, steps = s.get('models', MODELS), n + 2*(split['train'] + split['valid']), STEPS if s['tune'] is None else s['tune']
     heads = ('baseline' in models)*epochs['baseline']*max(4000, split['train'])*1e-4 + ('twin_resnet' in models)*epochs['twin_resnet']*2
-    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + 32*steps*(1 + species)/images)]
+    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + 16*steps*(1 + species)/images)]
     train = [('train the baseline and the pretrained twin', heads)] if heads else []
     train += [(f"train the article's CNN twin on {learned} pairs", cnn)]*('twin_cnn' in models) + best*(s['recipe'] == 'best')
     seeds = s.get('seeds', 1)

@@ -92,7 +92,7 @@ def test_a_graph_of_another_body():
 def test_a_graph_takes_larger_pictures(both, leaves):
     picture = load_leaf(leaves[0], 384)
     with torch.no_grad(), exact_math(): theirs = both[1].model.embedding(torch.from_numpy(picture).permute(2, 0, 1)[None]/255)[0].numpy()
-    assert np.abs(both[0].model.embedding(picture) - theirs).max() < 1e-3
+    assert np.linalg.norm(both[0].model.embedding(picture) - theirs) < 1e-3*np.linalg.norm(theirs) # a root of nearly nothing has few good digits
 
 
 def test_a_twin_has_no_graph(tmp_path):

@@ -34,7 +34,7 @@ def test_the_network_is_that_of_the_box(predictor, leaves):
         picture = load_leaf(f)
         ours = session.run(['embedding', 'logit'], dict(pixels=picture.transpose(2, 0, 1)[None].astype(np.float32)/255))
         z = predictor.model.embedding(picture)
-        assert np.abs(ours[0][0] - z).max() < 1e-4 and abs(ours[1][0] - predictor.model.odds(z[None])[0]) < 1e-3
+        assert np.linalg.norm(ours[0][0] - z) < 1e-4*np.linalg.norm(z) and abs(ours[1][0] - predictor.model.odds(z[None])[0]) < 1e-3
         assert abs(ours[0][0] @ numbers['head']['weight'] + numbers['head']['bias'] - predictor.model.odds(z[None])[0]) < 1e-3
         assert (ours[0][0] @ numbers['guard']['weight'] + numbers['guard']['bias'] >= numbers['guard']['threshold']) == predictor.shows_leaf(z[None])[0]
     assert numbers['size'] == predictor.config['size'] and numbers['rule']['unsure'] == predictor.rule['unsure'] and 'trade' not in json.dumps(numbers)
