@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # README's tests, the slow ones too, under every arithmetic that this machine can play (tools/cpus.py says how), and what the model in the box
 # then says of the toy leaves beside what it says in the machine's own float32. Writes a row each to results/cpus.csv and results/cpus_box.csv.
-# On two quiet cores a row takes half an hour; not part of .ci/run, which runs a part of the book under one of them.
+# On two quiet cores a row takes ten minutes to half an hour; not part of .ci/run, which runs a part of the book under one of them.
 #   tools/check_cpus.sh                             all of them, in an environment of its own, removed afterwards (6 GB under $TMPDIR)
 #   BIN=.venv/bin tools/check_cpus.sh avx2 sse41    these two, with an environment that is there
 #   WORKERS=1 ONLY=answers tools/check_cpus.sh      one process; only what the box says, no tests
@@ -35,9 +35,10 @@ for name in ${@:-$(python tools/cpus.py names)}; do
   cp "$scratch/reference.json" "$here"
   under env PLANTNB_CACHE="$scratch/leaves" python tools/cpus.py answers "$here/answers.json" # the same leaves: other arithmetic draws others
   if [ "${ONLY:-}" != answers ]; then
-    under nbdev_test --n_workers "$workers" 2>&1 | tee "$here/book.log" || true
-    under pytest -q -n "$workers" --dist loadgroup --junitxml="$here/tests.xml" || true
-    under pytest -q -n "$workers" --dist loadgroup -m slow --junitxml="$here/slow.xml" || true
+    at_once=$([ "$name" = threads ] && echo 1 || echo "$workers") # two threads each: two processes would wait for one another
+    under nbdev_test --n_workers "$at_once" 2>&1 | tee "$here/book.log" || true
+    under pytest -q -n "$at_once" --dist loadgroup --junitxml="$here/tests.xml" || true
+    under pytest -q -n "$at_once" --dist loadgroup -m slow --junitxml="$here/slow.xml" || true
     echo $((SECONDS - began)) >"$here/seconds"
   fi
   python "$root/tools/cpus.py" record "$name" "$here" || failed="$failed $name"
