@@ -80,7 +80,7 @@ class Folded(nn.Module):
         super().__init__()
         self.conv, self.norm = conv, norm
         self.scale = (norm.weight/(norm.running_var + norm.eps).sqrt()).detach()
-        plain = {*conv.stride, *conv.dilation} == {1} and conv.padding_mode == 'zeros'
+        plain = {*conv.stride, *conv.dilation} == {1} and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
         self.filters = plain and conv.groups == conv.in_channels == conv.out_channels
     def forward(self, x):
         weight, bias = self.conv.weight*self.scale[:, None, None, None], self.norm.bias - self.norm.running_mean*self.scale

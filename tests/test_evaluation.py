@@ -58,7 +58,8 @@ def run(tmp_path_factory):
 
 def test_scores_come_back_as_they_went(run):
     out, m, z, scores, refs, metrics = run
-    back = pd.read_csv(out/'scores.csv', float_precision='round_trip') # pandas before 3 may else be wrong in the last digit
+    exactly = dict(float_precision='round_trip') if pd.__version__ < '3' else {} # older ones may else be wrong in the last digit
+    back = pd.read_csv(out/'scores.csv', **exactly)
     assert list(back) == SCORES and list(pd.read_csv(out/'references.csv')) == REFERENCES
     assert (back.score == scores.score).all() and back.score.between(0, 1).all() and set(back.decision) <= {'healthy', 'diseased', 'unsure'}
     assert evaluate(back, pd.read_csv(out/'manifest.csv'), 200)['baseline'] == metrics['baseline']
