@@ -35,7 +35,7 @@ if __name__ == '__main__':
     if leaves is None: sys.exit('no rehearsal leaves: name their folder with PLANTNB_LEAVES')
     asked = {'rehearsal leaves': photographs(leaves).filename.sample(frac=1, random_state=0).head(args.n).tolist(),
              'toy leaves': sorted(map(str, toy_leaves().glob('t*/[!_]*/*/*.jpg')))}
-    ours, theirs = (load(args.model, engine) for engine in ('onnx', 'torch'))
+    ours, theirs = (load(args.model, engine, 'once') for engine in ('onnx', 'torch'))
     with tempfile.TemporaryDirectory() as folder: megabytes = export_onnx(ours, Path(folder)/'leaf.onnx').stat().st_size/1e6
     same = dict(megabytes=round(megabytes, 1), onnxruntime=onnxruntime.__version__, command='PLANTNB_LEAVES=../shared/leaves python experiments/exported.py')
     table = pd.DataFrame([parity(ours, theirs, files) | same | dict(data=data) for data,files in asked.items()])

@@ -17,14 +17,14 @@ import sys
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from fastai.torch_core import set_seed
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from metric_heads import by_product
-from plantnb.best import Recipe, judged_left_out, some_of_each
+from shared import recipe_of, say
+from plantnb.best import judged_left_out, some_of_each
 from plantnb.core import LABELS
 from plantnb.data import cell_weights, read_manifest, targets
 from plantnb.distance import fit_metric_head
@@ -40,7 +40,6 @@ from plantnb.verdict import calibrate, evidence, fit_rule, leaf_names, one_a_lea
 
 SEEDS, DRAWS, K = 5, 100, 5
 CONTENDERS = 'twin', 'metric head', 'recipe'
-say = partial(print, flush=True)
 
 
 def distances(q, s): return np.sqrt(np.maximum((q*q).sum(1)[:, None] + (s*s).sum(1) - 2*q@s.T, 0)) # (n, d), (m, d) -> (n, m)
@@ -186,8 +185,8 @@ def main(run):
     m = some_of_each(read_manifest(run/'manifest.csv'))
     body, files, store, found, rows = make_body(), [run/f for f in m.filename], run/'embeddings', {}, []
     views = {'as photographed': embed_once(body, files, store), 'judge': embed_composites(body, files, m, 'judge', store, workers=2)}
-    job = Recipe(body, m, files, store, tell=say)
-    left_out, loso = judged_left_out(m, job.trunk_views(workers=2), job.learner())
+    job = recipe_of(run)
+    left_out, loso = judged_left_out(m, job.views, job.learner())
     for species in sorted(left_out):
         known = m.assign(split=m.split.where(m.species != species, 'test'))
         fixed = {**untrained(views, known), **recipe(left_out, loso, m, species)}

@@ -1,7 +1,9 @@
 "What the experiments that measure the recipe of chapter 05 share."
+import json
 import numpy as np, torch
 from functools import partial
-from plantnb.best import Recipe, some_of_each
+from plantnb.best import Recipe, judged_left_out, some_of_each
+from plantnb.copies import originals_of
 from plantnb.data import read_manifest
 from plantnb.embeddings import CORES
 from plantnb.nets import default_device, make_body
@@ -9,12 +11,29 @@ from plantnb.nets import default_device, make_body
 say = partial(print, flush=True)
 
 
+def settings_of(run): return json.loads((run/'config.json').read_text(encoding='utf-8'))
+
+
+def photographs_of(run, lab):
+    "The photographs of leaves of a run that looks closer, else None."
+    settings = settings_of(run)
+    return originals_of(lab, run, f'{settings["train"]} {settings["test"]}'.split()) if settings.get('look') == 'closer' else None
+
+
 def recipe_of(run):
     "The recipe of a run on the leaves that it learned from, with its views: what is kept in the run is taken from there."
     lab = some_of_each(read_manifest(run/'manifest.csv'))
     recipe = Recipe(make_body().to(default_device()), lab, [run/f for f in lab.filename], run/'embeddings', tell=say)
-    recipe.trunk_views(workers=CORES)
+    recipe.trunk_views(photographs_of(run, lab), workers=CORES)
     return recipe
+
+
+def left_out_of(run):
+    "{look: from `leave_one_out`}: what the models of a run say of the species that each has not seen, once and, where it looks closer, closer."
+    recipe = recipe_of(run)
+    left_out, once = judged_left_out(recipe.lab, recipe.views, recipe.learner())
+    if (photographs := photographs_of(run, recipe.lab)) is None: return dict(once=once)
+    return dict(once=once, closer=recipe.look_closer(left_out, photographs, workers=CORES)[2])
 
 
 class Pictures(torch.utils.data.Dataset):

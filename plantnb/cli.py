@@ -86,6 +86,7 @@ def plantnb_run(
     models:arg(str, "which of the article's models to train; default: all three", nargs='+', choices=MODELS)=None,
     recipe:arg(str, "best: chapter 05's recipe beside the article's models; article: without it, the default of --data article", choices=RECIPES)=None,
     tune:int=None, # steps in which the recipe's body is fine-tuned; default: 60, and 0 leaves it as it is
+    look:arg(str, 'closer: the recipe also learns from windows of the photographs, and its model can look closer (default, but for toy leaves); once: it does not', choices=['once', 'closer'])=None,
     combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
     how:arg(str, 'photographs to squares: crop, pad or squash', choices=['crop', 'pad', 'squash'])='crop',
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)
@@ -150,7 +151,8 @@ def _on_screen(text):
 
 # %% ../nbs/a3_cli.ipynb #f63f549f
 def _as_table(answers, folders):
-    answers = answers.assign(filename=answers.filename.map(_on_screen))
+    named = answers.filename if 'tile' not in answers else answers.filename + ', ' + answers.tile.fillna('-')
+    answers = answers.assign(filename=named.map(_on_screen))
     score, decision = [f'{s:.3f}' if s == s else '-' for s in answers.score], answers.decision.fillna('failed')
     shown = pd.DataFrame(dict(filename=answers.filename, score=score, decision=decision, nearest=answers.get('nearest', '')))
     width = max([len('filename'), *map(len, shown.filename)])
@@ -243,6 +245,14 @@ def _say_answers(answers, folders, out, format, also=()):
     for line in filter(None, map(_left_alone_line, folders.itertuples())): say(line)
     return int((answers.error != '').any())
 
+# %% ../nbs/a3_cli.ipynb #c2427b9c
+def _say_tiles(predictor, said, photos, across, explain, out, format):
+    "The same of each part of the photographs; with pictures, where `explain` names a folder."
+    from plantnb.tiles import write_tiles
+    answers, counted = predictor.tiles([Path(p) for p in photos], across)
+    if explain: said = [*said, f'pictures in {_printable(explain)}: {len(write_tiles(answers, across, explain))}']
+    return _say_answers(answers, counted.assign(left_alone=[{}]*len(counted), leaves=float('nan')), out, format, said)
+
 # %% ../nbs/a3_cli.ipynb #dd43635e
 def _misused(asked):
     "What is wrong with what `plantnb_predict` was called with, or None."
@@ -252,8 +262,11 @@ def _misused(asked):
     if asked.together and asked.healthy: return '--healthy says already where the middle of your species lies: leave --together out'
     if None not in (asked.sensitivity, asked.prevalence): return '--sensitivity and --prevalence both move the verdicts: give one of them'
     if asked.csv and (asked.out or asked.format not in (None, 'csv')): return '--csv FILE is short for --format csv --out FILE: give one of them'
-    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx'))
-    beside = '--model, --engine, --sensitivity, --prevalence and --port'
+    one = asked.look == 'closer' or any(getattr(asked, k) for k in ('healthy', 'together', 'nearest', 'onnx', 'labels'))
+    if one and asked.tiles is not None:
+        return '--tiles looks once at each part of a photograph: leave --healthy, --together, --nearest, --labels, --onnx and --look closer out'
+    alone = not any(getattr(asked, k) for k in ('photos', 'healthy', 'together', 'nearest', 'out', 'csv', 'format', 'explain', 'onnx', 'tiles'))
+    beside = '--model, --engine, --look, --sensitivity, --prevalence and --port'
     if asked.app and not alone: return f'--app opens a page that asks for photographs itself: beside it only {beside}'
     among = asked.explain and any(asked.explain.resolve().is_relative_to(Path(p).resolve()) for p in asked.photos or [])
     if asked.explain and (among or not asked.photos):
@@ -271,6 +284,8 @@ def plantnb_predict(
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     labels:arg(Path, "CSV of two columns, a folder's name and healthy, diseased or leave out: then the summary says how many answers were right, too")=None, nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None, explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
+    look:arg(str, 'once, or closer: also at four windows of each photograph, in about four times the time; default: closer where the model knows how', choices=['once', 'closer'])=None,
+    tiles:arg(int, 'for whole plants and trays of leaves: a verdict for each part of a photograph, so many along its shorter side, such as 3')=None,
     engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
@@ -280,11 +295,13 @@ def plantnb_predict(
     out, format = _out_format(out, csv, format, model)
     from plantnb.app import serve_app
     from plantnb.predict import load
-    predictor, said = _moved(load(model, engine), sensitivity, prevalence)
+    predictor, said = _moved(load(model, engine, look if tiles is None else 'once'), sensitivity, prevalence)
     if onnx:
         from plantnb.export import hand_on
-        said = [*said, _printable(hand_on(predictor, onnx))]
+        once, _ = _moved(load(model, engine, 'once'), sensitivity, prevalence) # a graph looks at one picture
+        said = [*said, _printable(hand_on(once, onnx))]
     if app: return say(f'the page is at http://127.0.0.1:{port}/ (ctrl-c stops it)') or serve_app(predictor, port) and 0
+    if tiles is not None: return _say_tiles(predictor, said, photos, tiles, explain, out, format)
     references = predictor.references(healthy, diseased or []) if healthy else None
     found = predictor.answer([Path(p) for p in photos], references, labels, progress=_progress, nearest=nearest, together=together)
     if explain: said = [*said, f'pictures in {_printable(explain)}: {len(predictor.show_where(found[0], explain, references))}']

@@ -59,13 +59,13 @@ ground.""",
 GROUPS = dict( # command: {title: its options}; what is not named stays where argparse puts it
     plantnb_run={
         'which leaves': 'train test data root species labels doubtful how',
-        'which models, and how they are trained': 'models recipe backbone epochs pairs tune combine seed seeds',
+        'which models, and how they are trained': 'models recipe look backbone epochs pairs tune combine seed seeds',
         'how they are judged': 'protocols',
         'the run itself': 'out check resume'},
     plantnb_predict={
         'what you know of the leaves': 'healthy diseased sensitivity prevalence together labels',
-        'what you get': 'out csv format nearest explain onnx',
-        'what answers': 'model engine app port'})
+        'what you get': 'out csv format nearest tiles explain onnx',
+        'what answers': 'model look engine app port'})
 
 # %% ../nbs/u09_commands.ipynb #2f099601
 class Paragraphs(argparse.HelpFormatter):

@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import nn
 from .core import *
 from .data import *
+from .looks import *
 from .nets import *
 from .explain import halves
 from .checkpoint import *
@@ -103,10 +104,11 @@ def write_graph(
 
 # %% ../nbs/u07_export.ipynb #11be5e76
 def export_onnx(
-    predictor:Predictor, # not of a twin
+    predictor:Predictor, # that looks once; not of a twin
     path:Path, # the file to write, such as leaf.onnx
 )->Path: # the file
     "Writes the model as ONNX: its graph, its weights, `score` behind them, its thresholds in the notes. Raises `PlantnbError` for a model that has no graph."
+    if predictor.closer: raise PlantnbError("a graph looks at one picture: load the model with look='once'")
     model, rule, size = predictor.model, predictor.rule, predictor.config.get('size', 256)
     if isinstance(model, Graph): drawn, tensors = model.model, model.tensors
     else: drawn, tensors = graph_of(model, size), {k: t.cpu().numpy() for k,t in model.state_dict().items()}
@@ -174,10 +176,12 @@ def _card_metrics(metrics):
 # %% ../nbs/u07_export.ipynb #63ede2c0
 def _card_rule(config):
     "What threshold, band and guard are expected to do."
-    rule, guard, said = config.get('rule', {}), config.get('guard'), []
-    price = Predictor(None, config).price()
-    if price: said.append(f"- On training species that were left out, the threshold finds {price['sensitivity']:.0%} of the diseased leaves and leaves {price['specificity']:.0%} of the healthy ones alone.")
-    if rule.get('unsure') and 'answered' in rule: said.append(f"- It says \"unsure\" of {1 - rule['answered']:.0%} of them: so many that at most one in ten of either label gets the other's verdict.")
+    guard, said = config.get('guard'), []
+    for look in LOOKS if 'closer' in config else LOOKS[:1]:
+        predictor, where = Predictor(None, config, look), f', looked at {look},' if 'closer' in config else ','
+        price, rule = predictor.price(), predictor.rule
+        if price: said.append(f"- On training species that were left out{where} the threshold finds {price['sensitivity']:.0%} of the diseased leaves and leaves {price['specificity']:.0%} of the healthy ones alone.")
+        if rule.get('unsure') and 'answered' in rule: said.append(f"- It says \"unsure\" of {1 - rule['answered']:.0%} of them: so many that at most one in ten of either label gets the other's verdict.")
     if guard: said.append(f"- \"No leaf\": the guard rejects {guard['rejects']:.0%} of the leaves of species left out, and catches {guard['catches']:.0%} of grounds without a leaf that it had not learned from.")
     return '\n'.join(said)
 
@@ -186,7 +190,7 @@ def _card_left_out(history):
     "Each training species when it was left out."
     if history is None or 'view' not in history: return ''
     t = history.assign(auroc=[_interval(dict(value=a, low=l, high=h)) for a,l,h in zip(history.auroc, history.low, history.high)])
-    t = t.assign(balanced_accuracy=t.balanced_accuracy.round(3), view=t['view'].replace('judge', 'on strange grounds'))[['species', 'view', 'auroc', 'balanced_accuracy', 'leaves']]
+    t = t.assign(balanced_accuracy=t.balanced_accuracy.round(3), view=t['view'].replace('judge', 'on strange grounds'))[['species', *[k for k in ('look',) if k in history], 'view', 'auroc', 'balanced_accuracy', 'leaves']]
     return 'Each training species, told by a model that had not seen it (at its plain threshold):\n\n' + _markdown(t)
 
 # %% ../nbs/u07_export.ipynb #39b2d67f

@@ -18,23 +18,25 @@ from .names import *
 from .files import *
 from .folders import *
 from .photos import *
+from .looks import *
 from .metrics import *
 from .verdict import *
 from .checkpoint import *
 from .graph import *
 
 # %% ../nbs/07_predict.ipynb #da9d7ab5
-def _read(path, size, how):
-    "Pixels (size, size, 3) uint8 and '', or None and one line that names the file."
-    try: return load_leaf(path, size, how), ''
+def _read(path, size, how, closer):
+    "The looks at a photograph, (side, side, 3) uint8 each, and '', or None and one line that names the file."
+    try: return apart(load_looks(path, size, how), -2) if closer else [load_leaf(path, size, how)], ''
     except PlantnbError as e: return None, f'{e}; take it or save it again as a JPEG, or leave it out'
 
 # %% ../nbs/07_predict.ipynb #8ce7db59
 class Predictor:
-    "A checkpoint that answers: its `model` (a network of torch, or a `Graph`), its `config`, and the `rule` by which evidence becomes a verdict."
-    def __init__(self, model, config):
-        self.model, self.config = model, config
-        self.rule = dict(scale=1., bias=0., threshold=.5, aggregate='mean') | config.get('rule', {})
+    "A checkpoint that answers: its `model` (a network of torch, or a `Graph`), its `config`, whether it looks `closer`, and the `rule` by which evidence becomes a verdict."
+    def __init__(self, model, config, look='once'):
+        self.model, self.closer = model, look == 'closer'
+        self.config = config | (config['closer'] if self.closer else {})
+        self.rule = dict(scale=1., bias=0., threshold=.5, aggregate='mean') | self.config.get('rule', {})
         self.twin, self.extra = hasattr(model, 'compare'), getattr(model, 'extra', {})
 
 # %% ../nbs/07_predict.ipynb #a98be03b
@@ -43,51 +45,52 @@ BOX = Path(find_spec('plantnb').origin).parent/'box'
 def load(
     folder:Path=None, # a model's folder, such as OUT/models/baseline of plantnb_run; default: the model that comes with the package
     engine:str=None, # onnx or torch; default: onnx for a model with a graph, which is there in a second, else torch
+    look:str=None, # once, or closer: see `strip`; default: closer for a model that knows how
 )->Predictor: # ready to predict; with torch on the default device
     "The model saved in `folder`; raises `PlantnbError` that names what is wrong with it."
     folder = Path(folder or BOX)
     if engine not in (None, 'onnx', 'torch'): raise PlantnbError(f'engine {engine!r}: take onnx or torch')
     drawn = (folder/GRAPH).is_file()
     if engine == 'onnx' and not drawn: raise PlantnbError(f'{folder}: has no {GRAPH}; a twin has none: leave the engine out, and torch runs it')
-    if drawn and engine != 'torch': return Predictor(*graph_load(folder))
-    predictor = Predictor(*checkpoint_load(folder))
+    if look not in (None, *LOOKS): raise PlantnbError(f'look {look!r}: take {" or ".join(LOOKS)}')
+    model, config = graph_load(folder) if drawn and engine != 'torch' else checkpoint_load(folder)
+    if look == 'closer' and 'closer' not in config: raise PlantnbError(f'{folder}: does not know how to look closer; take a model of plantnb_run --recipe best --look closer, or the packaged one')
+    predictor = Predictor(model, config, look or ('closer' if 'closer' in config else 'once'))
     if predictor.twin and predictor.model.references is None:
         raise PlantnbError(f'{folder}: a twin without reference leaves; save it with `references`, or train it again with plantnb_run')
     return predictor
 
 # %% ../nbs/07_predict.ipynb #2c168392
 @patch
-def embed(self:Predictor,
+def looks(self:Predictor,
     files:list, # photographs of any size
     bs:int=64, # photographs in memory at a time
-)->tuple: # (m, d) float32 embeddings of the m that could be read; a reason for each file, '' for a read one
+)->tuple: # (m, k, d) float32 embeddings of the k looks at each of the m that could be read; a reason for each file, '' for a read one
     "Embeddings of photographs, decoded by threads; what cannot be read has a reason instead."
     size, how, z, errors = self.config.get('size', 256), self.config.get('how', 'crop'), [], []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for part in chunked(files, bs):
-            read = list(pool.map(lambda f: _read(f, size, how), part))
+            read = list(pool.map(lambda f: _read(f, size, how, self.closer), part))
             if pictures := [x for x,_ in read if x is not None]: z.append(self._embed(pictures, pool.map))
             errors += [error for _,error in read]
-    return np.concatenate(z) if z else np.zeros((0, 1), np.float32), errors
+    return np.concatenate(z) if z else np.zeros((0, 1, 1), np.float32), errors
+
+@patch
+def embed(self:Predictor, files:list, bs:int=64 # as for `looks`
+)->tuple: # (m, d) float32, the mean over looks; reasons, as from `looks`
+    "The embedding of each photograph, by which it is judged."
+    z, errors = self.looks(files, bs)
+    return z.mean(1), errors
 
 # %% ../nbs/07_predict.ipynb #6c1fddff
 @patch
 def _embed(self:Predictor, pictures, each=map):
-    "Embeddings (n, d) of n pictures (size, size, 3) uint8, in float32: the same on every machine."
-    if isinstance(self.model, Graph): return np.stack(list(each(self.model.embedding, pictures)))
-    from plantnb.embeddings import images_at_once
-    device = next(self.model.parameters()).device
-    return np.concatenate([self._by_torch(some, device) for some in chunked(pictures, images_at_once(device))])
-
-@patch
-def _by_torch(self:Predictor, pictures, device):
-    "The same of few pictures. Torch keeps compiled layers for every size of batch: it is let meet few."
-    import torch
-    from plantnb.nets import exact_math
-    more = (1 << (len(pictures) - 1).bit_length()) - len(pictures)
-    x = torch.from_numpy(np.stack(pictures + pictures[-1:]*more)).to(device).permute(0, 3, 1, 2)/255
-    with torch.inference_mode(), exact_math(): z = self.model.embedding(x.contiguous(memory_format=torch.channels_last))
-    return z[:len(pictures)].float().cpu().numpy()
+    "Embeddings (n, k, d) of the k looks at each of n photographs, in float32: the same on every machine."
+    if isinstance(self.model, Graph): # what is read in a blink needs no torch
+        z = np.stack(list(each(self.model.embedding, [look for looks in pictures for look in looks])))
+        return z.reshape(len(pictures), -1, z.shape[1])
+    from plantnb.embeddings import embed_pictures
+    return np.stack([embed_pictures(self.model, of_a_size) for of_a_size in zip(*pictures)], 1)
 
 # %% ../nbs/07_predict.ipynb #3fedd55b
 @patch
@@ -129,11 +132,12 @@ def predict(self:Predictor,
     t = photographs(images).assign(score=np.nan, decision=None, nearest='')
     todo, odds, leaf, rule = np.flatnonzero(t.error == ''), np.full(len(t), np.nan), np.zeros(len(t), bool), self.rule
     for rows in map(np.array, chunked(todo, bs)):
-        z, errors = self.embed(t.filename[rows].tolist(), bs)
+        looks, errors = self.looks(t.filename[rows].tolist(), bs)
+        z, whole = looks.mean(1), looks[:, 0] # whether it is a leaf at all, and which it is like, the whole of it says
         t.loc[rows, 'error'] = errors
         ok = rows[np.array(errors) == '']
-        if len(ok): (odds[ok], rule), leaf[ok] = self._odds(z, references), self.shows_leaf(z)
-        if nearest: t.loc[ok, 'nearest'] = ['; '.join(names) for names in self.nearest(z, references, nearest)]
+        if len(ok): (odds[ok], rule), leaf[ok] = self._odds(z, references), self.shows_leaf(whole)
+        if nearest: t.loc[ok, 'nearest'] = ['; '.join(names) for names in self.nearest(whole if references is None else z, references, nearest)]
         if progress: progress(int(rows[-1]) + 1, len(t))
     lost, ok = np.flatnonzero((t.error == '') & np.isnan(odds)), np.flatnonzero(~np.isnan(odds))
     t.loc[lost, 'error'] = t.filename[lost] + ': what the network says of it is no number; take another model'

@@ -16,6 +16,7 @@ from .core import *
 from .settings import *
 from .files import *
 from .folders import *
+from .copies import *
 from .data import *
 from .verdict import *
 from .nets import *
@@ -65,9 +66,9 @@ def look(self:Run, train, test # folders or CSVs
     "Whatever can be said before anything is written: raises `PlantnbError`, or shows how names are read."
     make_combine(self.settings['combine'])
     self.body = make_body(self.settings['backbone']).to(default_device())
-    sources = [source for side,asked in dict(train=train, test=test).items() for source in sources_of(asked, side)]
-    keep_apart(self.out, sources)
-    names = names_table([name for _,_,names in read_names(sources, tell=noop, **self.told_of_names()) for name in names])
+    self.sources = [source for side,asked in dict(train=train, test=test).items() for source in sources_of(asked, side)]
+    keep_apart(self.out, self.sources)
+    names = names_table([name for _,_,names in read_names(self.sources, tell=noop, **self.told_of_names()) for name in names])
     if self.settings.get('leaves') != TOY: show_names(names)
 
 @patch
@@ -177,20 +178,19 @@ def _fit_baseline(t):
     return _with_rule(t, fit_baseline(t.run.body, t.run.z, t.run.manifest, t.folder, **t.how())[0], t.run.z)
 
 def _fit_cnn(t):
-    run = t.run
-    model, _ = fit_twin_cnn(run.manifest, run.out, t.folder, n=run.settings['pairs'], combine=run.settings['combine'], **t.how())
-    return _with_rule(t, model, embed(model.path, run.files))
+    model, _ = fit_twin_cnn(t.run.manifest, t.run.out, t.folder, n=t.run.settings['pairs'], combine=t.run.settings['combine'], **t.how())
+    return _with_rule(t, model, embed(model.path, t.run.files))
 
 def _fit_resnet(t):
-    run = t.run
-    model, _ = fit_twin_resnet(run.body, run.z, run.manifest, t.folder, combine=run.settings['combine'], **t.how())
-    with torch.inference_mode(): return _with_rule(t, model, model.path[1](torch.from_numpy(run.z).to(default_device())).cpu().numpy())
+    model, _ = fit_twin_resnet(t.run.body, t.run.z, t.run.manifest, t.folder, combine=t.run.settings['combine'], **t.how())
+    with torch.inference_mode(): return _with_rule(t, model, model.path[1](torch.from_numpy(t.run.z).to(default_device())).cpu().numpy())
 
 def _fit_best(t):
     run, steps = t.run, {} if t.run.settings['tune'] is None else dict(steps=t.run.settings['tune'])
-    found = fit_best(run.body, run.manifest, run.out, run.store, t.seed, run.settings['how'], tell=run.tell, workers=CORES, **steps)
+    originals = originals_of(run.manifest, run.out, run.sources) if run.settings.get('look') == 'closer' else None
+    found = fit_best(run.body, run.manifest, run.out, run.store, t.seed, run.settings['how'], originals=originals, tell=run.tell, workers=CORES, **steps)
     t.folder.mkdir(parents=True, exist_ok=True)
-    write_csv(loso_table(found['loso']), t.folder/'history.csv')
+    write_csv(history_of(found), t.folder/'history.csv')
     return found
 
 # %% ../nbs/09_run.ipynb #adc3072b
@@ -213,8 +213,8 @@ def config(self:Training)->dict: # of the checkpoint
                   backbone='article_cnn' if self.name == 'twin_cnn' else settings['backbone'], size=256, combine=settings['combine'], how=settings['how'],
                   seed=self.seed, epochs=settings['epochs'].get(self.name), best_epoch=getattr(learned['model'], 'best_epoch', None),
                   species=sorted(set(manifest.species[manifest.split == 'train'])), versions=versions(), rule=rule)
-    few = {f'{prefix}{k}': (k, labels) for k in (1, 5, 20) for prefix,labels in (('', LABELS), ('healthy-', LABELS[:1]))}
-    if learned['shots']: config |= dict(shots={shot: learned['shots'](*asked) for shot,asked in few.items()}, unlabelled=learned['unlabelled'])
+    if learned['shots']: config |= rule_fields(learned)
+    if 'closer' in learned: config['closer'] = rule_fields(learned['closer'])
     return config
 
 # %% ../nbs/09_run.ipynb #09a0000a
@@ -237,7 +237,7 @@ def save(self:Training):
 @patch
 def score(self:Training):
     "Every protocol that was asked for; the rows go to the run."
-    run, learned = self.run, self.learned
+    run, learned = self.run, self.learned | self.learned.get('closer', {})
     what, how = (learned['model'], learned['z'], run.manifest), dict(rule=learned['rule'], name=self.name, seed=self.seed)
     run.scores.append(zero_shot(*what, **how))
     used = run.manifest.iloc[learned['rule']['references']]
@@ -257,7 +257,7 @@ def score(self:Training):
 @patch
 def left_out(self:Training)->list: # scores rows of protocol `loso`, a table a species
     "Every training species scored by a model, and a rule, that have not seen it."
-    if 'loso' in self.learned: return [left_out_scores(self.learned['loso'], self.run.manifest, self.name, self.seed)]
+    if 'loso' in self.learned: return [left_out_scores(self.learned.get('closer', self.learned)['loso'], self.run.manifest, self.name, self.seed)]
     lab = self.run.manifest[self.run.manifest.split != 'test']
     both = lab.groupby('species').label.nunique() == 2
     return [self.without(species) for species in both.index[both]]
@@ -335,7 +335,8 @@ def plan(self:Run, # prepared
     epochs, species = s['epochs'], self.manifest.species[self.manifest.split == 'train'].nunique()
     learned = epochs['twin_cnn']*(s['pairs'] or pairs_an_epoch(self.manifest))
     cnn = (learned + epochs['twin_cnn']*split['valid']/3)/pairs + n/(6*pairs)
-    models, shown, steps = s.get('models', MODELS), n + 2*(split['train'] + split['valid']), STEPS if s['tune'] is None else s['tune']
+    models, known, steps = s.get('models', MODELS), split['train'] + split['valid'], STEPS if s['tune'] is None else s['tune']
+    shown = n + 2*known + (s.get('look') == 'closer')*(known + 4*(n - known) + 8*min(known, 2*species*LOOKED_AT))
     heads = ('baseline' in models)*epochs['baseline']*max(4000, split['train'])*1e-4 + ('twin_resnet' in models)*epochs['twin_resnet']*2
     best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + 16*steps*(1 + species)/images)]
     train = [('train the baseline and the pretrained twin', heads)] if heads else []

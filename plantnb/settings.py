@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'EPOCHS', 'RECIPES', 'PROTOCOLS', 'PUBLISHED', 'TOY', 'parse_protocol', 'check_asked', 'species_asked',
-           'choose_leaves', 'recipe_asked', 'settle', 'claim_run']
+           'choose_leaves', 'recipe_asked', 'look_asked', 'settle', 'claim_run']
 
 # %% ../nbs/u09_settings.ipynb #717ceb17
 import json
@@ -66,6 +66,13 @@ def recipe_asked(asked:dict # what `plantnb_run` was called with
     "What was asked for, else what is usual with such leaves."
     return asked['recipe'] or ('article' if asked['data'] else 'best')
 
+def look_asked(asked:dict, leaves:str # what `plantnb_run` was called with; what the leaves are called
+              )->str|None: # closer, or None: once
+    "How the recipe looks: as was asked for, else closer, but once at toy leaves, which show no more from nearer. Raises `PlantnbError` without the recipe."
+    recipe, look = recipe_asked(asked) == 'best', asked['look']
+    if look == 'closer' and not recipe: raise PlantnbError('--look closer: only the recipe can do that; take --recipe best')
+    return 'closer' if recipe and (look or ('once' if leaves == TOY else 'closer')) == 'closer' else None
+
 def settle(asked:dict, # what `plantnb_run` was called with
            train, test, leaves:str # from `choose_leaves`, or where the article's leaves are
           )->dict: # settings of the run
@@ -75,7 +82,7 @@ def settle(asked:dict, # what `plantnb_run` was called with
     backbone = asked['backbone'] or ('resnet18' if asked['data'] else 'efficientnet_lite0')
     protocols = list(dict.fromkeys(asked['protocols'] or PROTOCOLS))
     epochs = {name: asked['epochs'] or default for name,default in EPOCHS.items()}
-    later = dict(doubtful=asked['doubtful'], seeds=asked['seeds'] > 1 and asked['seeds'], species=species_asked(asked['species']),
+    later = dict(look=look_asked(asked, leaves), doubtful=asked['doubtful'], seeds=asked['seeds'] > 1 and asked['seeds'], species=species_asked(asked['species']),
                  labels=asked['labels'] and str(asked['labels']), models=[m for m in MODELS if m in (asked['models'] or [])])
     settings = dict(**where, leaves=leaves, backbone=backbone, **kept, protocols=protocols, pairs=asked['pairs'], epochs=epochs)
     return settings | {k: v for k,v in later.items() if v}

@@ -24,7 +24,7 @@ def leaves(): return sorted((toy_leaves()/'test').glob('*/*/*.jpg'))[::8] # of f
 
 
 @pytest.fixture(scope='module')
-def both(): return load(), load(engine='torch')
+def both(): return load(look='once'), load(engine='torch', look='once')
 
 
 def test_the_box_answers_without_torch(leaves):
@@ -49,6 +49,17 @@ def test_both_engines_say_the_same(both, leaves, asked):
     a, b = (p.predict(leaves, refs, nearest=3 if asked == 'nearest' else 0, together=asked == 'together') for p, refs in zip(both, own))
     same(a, b)
     assert np.ptp(a.score) > .1
+
+
+def test_both_engines_look_closer_alike(both, leaves):
+    closer = load(), load(engine='torch')
+    a, b = (p.predict(leaves[:12], nearest=3) for p in closer)
+    same(a, b)
+    once = both[0].predict(leaves[:12], nearest=3)
+    assert np.abs(a.score - once.score).max() > .01 # it looks at more
+    assert (a.nearest == once.nearest).all() and ((a.decision == 'no leaf') == (once.decision == 'no leaf')).all() # that is for the whole to say
+    z, _ = closer[0].looks(leaves[:2])
+    assert z.shape[:2] == (2, 5) and np.allclose(z[:, 0], both[0].embed(leaves[:2])[0], atol=1e-6) and np.allclose(closer[0].embed(leaves[:2])[0], z.mean(1))
 
 
 def test_both_engines_mark_a_labelled_tree_alike(both, leaves):

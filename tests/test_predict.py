@@ -393,6 +393,66 @@ def test_a_newcomer_gets_an_answer(field, capsys, monkeypatch):
     assert code == 0 and '95% of the diseased leaves found' in out and 'without --sensitivity' in out and ' unsure' not in out
 
 
+@needs_box
+def test_a_closer_look_is_asked_for_by_name(field, capsys, monkeypatch):
+    leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
+    def scored(**asked):
+        code, out, err = in_process(field, capsys, monkeypatch, leaf, format='csv', **asked)
+        assert (code, err) == (0, '')
+        return pd.read_csv(io.StringIO(out)).score[0]
+    assert scored() == scored(look='closer') != scored(look='once')
+    assert scored(sensitivity=.9) == scored(look='closer', sensitivity=.9) # the same score under another threshold
+    code, out, err = in_process(field, capsys, monkeypatch, leaf, model='models/baseline', look='closer')
+    assert code == 1 and 'does not know how to look closer' in err and '--look closer, or the packaged one' in err
+    with pytest.raises(PlantnbError, match="look 'twice': take once or closer"): load(look='twice')
+
+
+@needs_box
+def test_what_is_no_photograph_gets_its_line_from_a_closer_look_too(field):
+    p, odd = load(), field/'odd'
+    odd.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    for name, size in {'least.png': (16, 16), 'thread.png': (16, 3000), 'long.jpg': (2400, 300)}.items():
+        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(odd/name)
+    answer = p.predict([odd, field/'text.jpg', field/'cut.jpg', field/'dot.png'])
+    assert (answer.error != '').tolist() == [False]*3 + [True]*3 and answer.score[:3].between(0, 1).all()
+    for name, error in zip(('text.jpg', 'cut.jpg', 'dot.png'), answer.error[3:]): assert name in error and '\n' not in error
+
+
+@needs_box
+def test_tiles_of_a_photograph(field, capsys, monkeypatch):
+    leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
+    code, out, err = in_process(field, capsys, monkeypatch, leaf, 'text.jpg', tiles=2, format='csv', explain=Path('framed'))
+    rows = pd.read_csv(io.StringIO(out))
+    assert code == 1 and 'text.jpg: is not an image' in err and list(rows) == ['filename', 'tile', 'score', 'decision', 'error'] and len(rows) == 4 + 1
+    assert rows.tile[3] == 'row 2, column 2' and rows.score[:4].between(0, 1).all() and [f.name for f in (field/'framed').iterdir()] == [f'{leaf.stem}.tiles.jpg']
+    code, out, err = in_process(field, capsys, monkeypatch, leaf, tiles=3, sensitivity=.9)
+    assert code == 0 and out.count(', row ') == 9 and f'{leaf}: ' in out and '90% of the diseased leaves found' in out
+    for wrong in (dict(tiles=0), dict(tiles=1), dict(tiles=13)): assert in_process(field, capsys, monkeypatch, leaf, **wrong)[0] == 1
+    for wrong in (dict(healthy='my leaves, ünï'), dict(together=True), dict(look='closer'), dict(onnx='leaf.onnx'), dict(app=True)):
+        assert in_process(field, capsys, monkeypatch, leaf, tiles=2, **wrong)[0] == 2
+
+
+@needs_box
+def test_the_exported_graph_looks_once(field, capsys, monkeypatch):
+    leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
+    assert in_process(field, capsys, monkeypatch, leaf, onnx='leaf.onnx')[0] == 0
+    once = load(look='once')
+    export_onnx(once, field/'once.onnx')
+    assert (field/'leaf.onnx').read_bytes() == (field/'once.onnx').read_bytes()
+    with pytest.raises(PlantnbError, match='looks at one picture'): export_onnx(load(), field/'never.onnx')
+
+
+@needs_box
+@pytest.mark.parametrize('broken', [{}, dict(rule=None), 'rules', dict(rule=dict(scale=1., bias=0., threshold=7.))])
+def test_rules_of_a_closer_look_are_looked_at_first(field, broken):
+    bad = field/'bad closer'
+    shutil.copytree(BOX, bad, dirs_exist_ok=True)
+    config = json.loads((BOX/'config.json').read_text(encoding='utf-8'))
+    (bad/'config.json').write_text(json.dumps(config | dict(closer=broken if not isinstance(broken, dict) else config['closer'] | broken if broken else {})))
+    with pytest.raises(PlantnbError, match="'closer' is missing or not one we know"): load(bad)
+
+
 def test_one_photograph_by_torch_needs_no_fastai(field):
     leaf = next((field/'my leaves, ünï').rglob('*.jpg'))
     ran = command(field, '--model', 'models/baseline', leaf, env={'PYTHONPROFILEIMPORTTIME': '1'})

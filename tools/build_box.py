@@ -24,6 +24,7 @@ from plantnb.cli import plantnb_run
 from plantnb.core import save_tensors, write_text
 from plantnb.data import read_manifest
 from plantnb.export import model_card, write_graph
+from plantnb.looks import LOOKS
 from plantnb.nets import packaged_weights
 from plantnb.predict import BOX, load, tree_metrics
 
@@ -64,7 +65,7 @@ def teach(leaves, run):
 def needed(run):
     "The checkpoint's config, or the reason why it cannot be packed"
     config = json.loads((run/'models/best/config.json').read_text(encoding='utf-8'))
-    lacks = [k for k, there in dict(trade='trade' in config['rule'], unsure='unsure' in config['rule'], **{k: k in config for k in ('guard', 'nearest', 'shots', 'unlabelled')}).items() if not there]
+    lacks = [k for k, there in dict(trade='trade' in config['rule'], unsure='unsure' in config['rule'], **{k: k in config for k in ('guard', 'nearest', 'shots', 'unlabelled', 'closer')}).items() if not there]
     if lacks: sys.exit(f'{run}: its checkpoint lacks {", ".join(lacks)}; it was made by an older plantnb: run plantnb_run again, with --resume')
     return config
 
@@ -83,6 +84,7 @@ def slim(tensors, backbone):
 def strengths(metrics, history):
     "Where it is good and where it is not, from the best to the worst"
     zero = metrics['zero-shot']['unseen']['per_species']
+    if 'look' in history: history = history[history.look == history.look.iloc[-1]] # the closer one: as it is used
     told = [(r['auroc']['value'], f'- {s}, never seen in training: AUROC {r["auroc"]["value"]:.3f}, balanced accuracy {r["balanced_accuracy"]["value"]:.3f}') for s, r in zero.items() if r['averaged']]
     told += [(r.auroc, f'- {r.species}, left out of training, {"as photographed" if r.view == "as photographed" else "on strange grounds"}: AUROC {r.auroc:.3f}, balanced accuracy {r.balanced_accuracy:.3f}')
              for r in history.itertuples()]
@@ -120,14 +122,14 @@ def compare(run, box, n=200):
     return float((a.score - b.score).abs().max()), float((a.decision == b.decision).mean()), float((a.nearest == b.nearest).mean())
 
 
-def ask_field(run, box, field, size):
-    "The box on a labelled tree, beside the run's own scores of it; a row for results/box.csv"
-    predictor = load(box)
+def ask_field(run, box, field, size, look):
+    "The box on a labelled tree, beside the run's own scores of it (looked at closer); a row for results/box.csv"
+    predictor = load(box, look=look)
     answers = predictor.predict(field)
     found = tree_metrics(answers, field)
     of_run = json.loads((run/'metrics.json').read_text(encoding='utf-8'))['best']['zero-shot']['unseen']['auroc']['value']
     said = answers.decision.value_counts(normalize=True)
-    return dict(megabytes=round(size/1e6, 2), leaves=found['leaves'], auroc=round(found['auroc'], 4), auroc_of_the_run=round(of_run, 4),
+    return dict(look=look, megabytes=round(size/1e6, 2), leaves=found['leaves'], auroc=round(found['auroc'], 4), auroc_of_the_run=round(of_run, 4),
                 answered=round(found['answered'], 4), balanced_accuracy_of_those=round(found['balanced_accuracy'], 4),
                 unsure=round(said.get('unsure', 0), 4), no_leaf=round(said.get('no leaf', 0), 4))
 
@@ -148,6 +150,7 @@ if __name__ == '__main__':
     print(f'200 leaves: scores differ by at most {off:.1g}, {same:.1%} of the decisions and {neighbours:.1%} of the neighbour lists are the same')
     if off > (1e-3 if at else .05) or same < .99: sys.exit('the box does not answer as the run does')
     if args.field:
-        row = dict(ask_field(args.run, BOX, args.field, size), command='python tools/build_box.py RUN --leaves ../shared/leaves --field ../shared/leaves/field', data='rehearsal leaves, field')
-        pd.DataFrame([row]).to_csv(ROOT/'results/box.csv', index=False)
-        print(pd.Series(row).to_string())
+        how = dict(command='python tools/build_box.py RUN --leaves ../shared/leaves --field ../shared/leaves/field', data='rehearsal leaves, field')
+        rows = pd.DataFrame([ask_field(args.run, BOX, args.field, size, look) for look in LOOKS]).assign(**how)
+        rows.to_csv(ROOT/'results/box.csv', index=False)
+        print(rows.T.to_string())

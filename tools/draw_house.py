@@ -9,14 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = { # from the ground up
-    'what everything stands on': 'core names files folders tables photos',
+    'what everything stands on': 'core names files folders tables photos looks',
     'leaves': 'repeats splits copies data',
     'where leaves come from': 'toy simulated sources archives download fetching',
     'networks and verdicts': 'metrics verdict nets embeddings checkpoint',
     'training': 'training baseline pairs siamese twin_resnet distance',
     'judging': 'evaluation article plots summary page report',
-    'beyond': 'cutout grounds generalise finetune best guard',
-    'answers': 'heat explain graph predict app export',
+    'beyond': 'cutout grounds generalise finetune closer best guard',
+    'answers': 'heat explain graph predict app tiles export',
     'the job': 'settings commands run scale cli'}
 WIDE, LEFT, ROW, BOX, TALL = 980, 190, 74, 118, 34
 INK, LINE, FILL, CARD = '#22302a', '#7d8a83', '#ffffff', '#eef5ef'

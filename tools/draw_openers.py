@@ -353,6 +353,14 @@ def photos():
     return card(*(picture(x, y, side, a, kept=92) + caption(x + side/2, words, size=16) for x, y, side, a, words in odd),
                 arrow(476, 80, 552, 80), picture(580, 20, 120, upright), caption(640, 'an upright square', 600, 164, 16))
 
+def looks():
+    whole = leaf('heartleaf', 'spot', 'field', .12, seed=12)
+    four = [whole[y:y + 166, x:x + 166] for y in (0, 90) for x in (0, 90)]
+    frames = ''.join(area(24 + x, 22 + y, 78, 78, 'none', AMBER, 3) for y in (0, 42) for x in (0, 42))
+    return card(picture(24, 22, 120, whole, kept=120), frames, caption(84, 'a photograph', y=166, size=16), arrow(158, 82, 204, 82),
+                picture(216, 34, 96, whole, kept=90), caption(264, 'the whole', y=166, size=16),
+                *(picture(330 + 104*i, 40, 84, part, AMBER, 90) for i, part in enumerate(four)), caption(528, 'and four windows of it', y=166, size=16))
+
 def copies():
     large = [picture(24 + 18*i, 16 + 10*i, 108, leaf('heartleaf', d, seed=12 + i), kept=90)
              for i, d in enumerate(('healthy', 'rust', 'spot'))]
@@ -586,6 +594,23 @@ def best():
                 blocks(at[2] + 72, 56, 2, 18, 66, 6, fill='#fff', stroke=GREEN), six, axes(at[4] + 3, 22, 112, 68), curve,
                 chain(21, 106, 118, 48, 32, 'grounds', 'features', 'fine-tune', 'left out', 'probability', size=16))
 
+def closer():
+    whole = leaf('roundleaf', 'spot', 'field', .06, seed=21)
+    parts = [whole[y:y + 166, x:x + 166] for y in (0, 90) for x in (0, 90)]
+    said = ('0.4', AMBER), ('0.2', GREEN), ('0.9', RED), ('0.8', RED), ('0.7', RED)
+    seen = ''.join(picture(20 + 104*i, 18, 88, a, colour, 90) + text(64 + 104*i, 130, p, 17, colour, 600) for i, (a, (p, colour)) in enumerate(zip([whole, *parts], said)))
+    return card(seen, caption(64, 'once', y=162, size=16), caption(324, 'and closer', y=162, size=16), arrow(536, 62, 590, 62), box(598, 32, 76, 60, 'mean', size=17),
+                arrow(680, 62, 712, 62), text(734, 69, '0.6', 19, RED, 700))
+
+def tiles():
+    kinds = ('healthy', GREEN), ('rust', RED), ('healthy', GREEN), ('spot', RED), ('healthy', GREEN), ('healthy', AMBER)
+    parts = [leaf('heartleaf', d, 'lab', .3, seed=30 + i) for i, (d, _) in enumerate(kinds)]
+    tray = sheet(parts, 3, 48, 0)
+    framed = ''.join(picture(330 + 58*(i % 3), 18 + 58*(i//3), 46, a, colour, 60) for i, (a, (_, colour)) in enumerate(zip(parts, kinds)))
+    return card(picture(60, 26, 168, tray, kept=144), caption(144, 'a tray of leaves', y=162, size=16), arrow(246, 82, 310, 82), framed,
+                caption(411, 'a verdict each', y=162, size=16), arrow(514, 82, 566, 82), text(580, 76, '2 of 5 diseased,', 18, weight=600, anchor='start'),
+                text(580, 102, '1 unsure', 18, weight=600, anchor='start'))
+
 def distance():
     both = [[leaf(s, 'healthy', seed=12), leaf(s, 'spot', severity=.45, seed=12)] for s in ('heartleaf', 'ovalleaf', 'starleaf')]
     said = (GREEN, 'healthy'), (RED, 'diseased')
@@ -722,13 +747,13 @@ OPENERS = {
     '000_nets': nets, '00_data': data, '00a_splits': splits, '00b_own_leaves': own_leaves, '01_baseline': baseline,
     '01a_training': training, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '03a_verdict': verdict, '04_evaluation': evaluation,
     '04a_shots': shots, '04b_metrics': metrics, '04c_unsure': unsure, '04d_article': article, '05_generalise': generalise,
-    '05a_grounds': on_grounds, '05b_finetune': finetune, '05c_few': few, '05d_best': best, '05e_distance': distance, '06_explain': explain,
+    '05a_grounds': on_grounds, '05b_finetune': finetune, '05c_few': few, '05d_best': best, '05e_distance': distance, '05f_closer': closer, '06_explain': explain,
     '07_predict': predict, '07a_yours': yours, '07b_no_leaf': no_leaf, '08_scale': scale, '09_run': run, 'a1_toy': toy,
     'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds, 'u00_copies': copies, 'u00_files': files, 'u00_folders': folders,
-    'u00_names': names, 'u00_photos': photos, 'u00_repeats': repeats, 'u00_tables': tables, 'u01_checkpoint': checkpoint,
+    'u00_looks': looks, 'u00_names': names, 'u00_photos': photos, 'u00_repeats': repeats, 'u00_tables': tables, 'u01_checkpoint': checkpoint,
     'u01_embeddings': store_of_embeddings, 'u02_pairs': four_kinds, 'u03_simulated': simulated, 'u04_plots': plots, 'u04_report': report,
     'u09_commands': one_line, 'u04_summary': summary, 'u04_page': one_page, 'u01_graph': graph, 'u06_heat': by_hand,
-    'u05_grounds': seven_grounds, 'u07_app': app, 'u07_export': export, 'u09_plan': plan, 'u09_settings': settings,
+    'u05_grounds': seven_grounds, 'u07_app': app, 'u07_tiles': tiles, 'u07_export': export, 'u09_plan': plan, 'u09_settings': settings,
     'ua2_archives': archives, 'ua2_download': download, 'ua2_fetching': fetching}
 
 if __name__ == '__main__':

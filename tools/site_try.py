@@ -73,13 +73,16 @@ def network():
 
 def numbers():
     "What becomes of an embedding, and all that the page has to know of the model."
+    from plantnb.looks import SHARE, SMALL
     from safetensors.numpy import load_file
     config, tensors = json.loads((BOX/'config.json').read_text(encoding='utf-8')), load_file(BOX/'model.safetensors')
     if config.get('how', 'crop') != 'crop': raise ValueError('the page crops photographs; the model in the box wants them otherwise')
     row = lambda name: tensors[name].astype(float).ravel().tolist()
     rule = lambda r: {k: r[k] for k in ('scale', 'bias', 'threshold', 'unsure', 'shapes') if k in r}
-    found = dict(size=config.get('size', 256), head=dict(weight=row('head.weight'), bias=row('head.bias')[0]), rule=rule(config['rule']))
-    if 'unlabelled' in config: found['unlabelled'] = rule(config['unlabelled'])
+    rules = config.get('closer', config) # it looks as `plantnb_predict` does
+    found = dict(size=config.get('size', 256), head=dict(weight=row('head.weight'), bias=row('head.bias')[0]), rule=rule(rules['rule']))
+    if 'closer' in config: found['closer'] = dict(share=SHARE, small=SMALL)
+    if 'unlabelled' in rules: found['unlabelled'] = rule(rules['unlabelled'])
     if config.get('guard'): found['guard'] = dict(weight=row('extra.guard'), bias=config['guard']['bias'], threshold=config['guard']['threshold'])
     return found
 

@@ -52,10 +52,11 @@ export const BICUBIC = {support: 2, at(x) {
 export const BILINEAR = {support: 1, at: x => Math.max(0, 1 - Math.abs(x))}
 
 // For each of `size` new pixels: the first old one it is made of, and the weights of that and the next ones. The filter is as wide as what is lost.
-export function weights(from, size, filter) {
+// The new ones are made of `from` old pixels, from `start` on; beside an edge within the picture, `all` pixels long, the filter looks over it.
+export function weights(from, size, filter, start = 0, all = from) {
   const scale = from/size, wide = Math.max(scale, 1), reach = filter.support*wide
   return Array.from({length: size}, (_, i) => {
-    const middle = (i + .5)*scale, first = Math.max(0, Math.trunc(middle - reach + .5)), end = Math.min(from, Math.trunc(middle + reach + .5))
+    const middle = start + (i + .5)*scale, first = Math.max(0, Math.trunc(middle - reach + .5)), end = Math.min(all, Math.trunc(middle + reach + .5))
     const found = Array.from({length: end - first}, (_, k) => filter.at((first + k - middle + .5)/wide)), sum = found.reduce((a, b) => a + b, 0)
     return {first, weights: found.map(w => w/sum)}
   })
@@ -105,18 +106,16 @@ const middle = (whole, part) => Math.floor((whole - part)/2)
 function lineOf(from, start, to, size) {
   const off = middle(to, size)
   if (from === to) return {first: start + off, end: start + off + size, made: null}
-  const made = whole(weights(from, to, BICUBIC).slice(off, off + size)), last = made[size - 1]
-  const first = made[0].first, end = Math.max(...made.map(m => m.first + m.weights.length), last.first)
+  return madeOf(weights(from, to, BICUBIC).slice(off, off + size), start)
+}
+
+function madeOf(lines, start) {
+  const made = whole(lines), last = made.at(-1), first = made[0].first, end = Math.max(...made.map(m => m.first + m.weights.length), last.first)
   return {first: start + first, end: start + end, made: made.map(m => ({...m, first: m.first - first}))}
 }
 
-// The middle of a bitmap as (size, size, 3) bytes: along the rows first, then along the columns, as Pillow does it.
-export function squareOf(bitmap, kind, size) {
-  const shrink = shrinkOf(kind, bitmap.width, bitmap.height, size)
-  const [width, height] = [bitmap.width, bitmap.height].map(side => Math.ceil(side/shrink)), short = Math.min(width, height)
-  const [wide, high] = [width, height].map(side => Math.min(side, LONGEST*short)), scale = size/short
-  const [across, down] = [wide, high].map(side => scale === 1 ? side : Math.max(size, rounded(side*scale)))
-  const x = lineOf(wide, middle(width, wide), across, size), y = lineOf(high, middle(height, high), down, size)
+// A part of a bitmap as (size, size, 3) bytes: along the rows first, then along the columns, as Pillow does it.
+function resampled(bitmap, shrink, x, y, size) {
   const inside = x.end - x.first, read = reader(bitmap, shrink, x.first, inside)
   const lines = new Uint8Array((y.end - y.first)*size*3)
   for (let top = y.first; top < y.end; top += ROWS) {
@@ -130,14 +129,34 @@ export function squareOf(bitmap, kind, size) {
   return out
 }
 
+const sides = (bitmap, shrink) => [bitmap.width, bitmap.height].map(side => Math.ceil(side/shrink))
+
+// The middle of a bitmap; `near`: the side for which a large photograph would have been decoded.
+export function squareOf(bitmap, kind, size, near = size) {
+  const shrink = shrinkOf(kind, bitmap.width, bitmap.height, near), [width, height] = sides(bitmap, shrink), short = Math.min(width, height)
+  const [wide, high] = [width, height].map(side => Math.min(side, LONGEST*short)), scale = size/short
+  const [across, down] = [wide, high].map(side => scale === 1 ? side : Math.max(size, rounded(side*scale)))
+  return resampled(bitmap, shrink, lineOf(wide, middle(width, wide), across, size), lineOf(high, middle(height, high), down, size), size)
+}
+
+// Four windows, one in each corner, `share` of the shorter side wide: plantnb.looks.
+export function windowsOf(bitmap, kind, size, near, share) {
+  const shrink = shrinkOf(kind, bitmap.width, bitmap.height, near), [width, height] = sides(bitmap, shrink), side = rounded(share*Math.min(width, height))
+  const line = (all, start) => madeOf(weights(side, size, BICUBIC, start, all), 0)
+  return [0, height - side].flatMap(top => [0, width - side].map(left => resampled(bitmap, shrink, line(width, left), line(height, top), size)))
+}
+
 function along(values, start, step, weights) {
   let sum = 0
   for (let k = 0, at = start; k < weights.length; k++, at += step) sum += weights[k]*values[at]
   return byte(sum)
 }
 
-// A file as (size, size, 3) bytes; throws NoPicture, which says in a line what is wrong with it.
-export async function prepared(file, size) {
-  const {bitmap, kind} = await opened(file)
-  try { return squareOf(bitmap, kind, size) } finally { bitmap.close() }
+// A file as looks, {size, pixels: (size, size, 3) bytes} each: the whole, and the windows of a `closer` look. Throws NoPicture, which says in a line what is wrong with it.
+export async function prepared(file, size, closer) {
+  const {bitmap, kind} = await opened(file), small = closer && rounded(closer.small*size), near = closer ? rounded(small/closer.share) : size
+  try {
+    const windows = closer ? windowsOf(bitmap, kind, small, near, closer.share) : []
+    return [{size, pixels: squareOf(bitmap, kind, size, near)}, ...windows.map(pixels => ({size: small, pixels}))]
+  } finally { bitmap.close() }
 }

@@ -33,10 +33,11 @@ async function asked(session, pixels, size, names) {
 }
 
 async function answer({numbers, session}, file) {
-  const pixels = await prepared(file, numbers.size), {embedding} = await asked(session, pixels, numbers.size, ['embedding'])
-  const odds = oddsOf(embedding.data, numbers.head)
+  const looks = await prepared(file, numbers.size, numbers.closer), seen = []
+  for (const {pixels, size} of looks) seen.push((await asked(session, pixels, size, ['embedding'])).embedding.data)
+  const odds = seen.reduce((sum, embedding) => sum + oddsOf(embedding, numbers.head)/seen.length, 0)
   if (!Number.isFinite(odds)) throw new NoPicture('what the network says of it is no number')
-  return {pixels, odds, leaf: showsLeaf(embedding.data, numbers.guard)}
+  return {pixels: looks[0].pixels, odds, leaf: showsLeaf(seen[0], numbers.guard)} // whether it is a leaf the whole says
 }
 
 async function where({numbers, session}, pixels) {
