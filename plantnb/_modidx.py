@@ -248,6 +248,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'plantnb.embeddings.fetchers': ('u01_embeddings.html#fetchers', 'plantnb/embeddings.py'),
                                     'plantnb.embeddings.images_at_once': ('u01_embeddings.html#images_at_once', 'plantnb/embeddings.py'),
                                     'plantnb.embeddings.one_batch': ('u01_embeddings.html#one_batch', 'plantnb/embeddings.py'),
+                                    'plantnb.embeddings.photographs_at_once': ( 'u01_embeddings.html#photographs_at_once',
+                                                                                'plantnb/embeddings.py'),
                                     'plantnb.embeddings.stored': ('u01_embeddings.html#stored', 'plantnb/embeddings.py')},
             'plantnb.evaluation': { 'plantnb.evaluation._few_head': ('shots.html#_few_head', 'plantnb/evaluation.py'),
                                     'plantnb.evaluation._report_group': ('evaluation.html#_report_group', 'plantnb/evaluation.py'),

@@ -140,9 +140,9 @@ def look_closer(self:Recipe, left_out:dict, # from `judged_left_out`
     rows = self.lab.sample(frac=1, random_state=self.seed).groupby(['species', 'label']).head(LOOKED_AT).index.sort_values()
     lab, files, photographs = self.lab.loc[rows].reset_index(drop=True), [self.files[i] for i in rows], [originals[i] for i in rows]
     self.tell(f'best: a closer look at {len(rows)} leaves')
-    trunk = Trunk(self.body)
+    trunk, few = Trunk(self.body), photographs_at_once(self.body.mean.device)
     kept = {'as photographed': embed_looks(self.body, photographs, self.store, how=self.how, features=trunk, **kwargs),
-            'judge': embed_composites(self.body, files, lab, 'judge', self.store, Closer(trunk), self.seed, how=self.how, bs=FEW, **kwargs)}
+            'judge': embed_composites(self.body, files, lab, 'judge', self.store, Closer(trunk), self.seed, how=self.how, bs=few, **kwargs)}
     def learned(known): return left_out[(set(left_out) - set(lab.species[known])).pop()][0]
     return lab, *judged_left_out(lab, kept, learned, closer_features)
 

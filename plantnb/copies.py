@@ -6,7 +6,7 @@
 __all__ = ['PROCESSES_FROM', 'write_leaf', 'stamp_of', 'claim_copies', 'room_for_copies', 'write_copies', 'originals_of']
 
 # %% ../nbs/u00_copies.ipynb #74a11acc
-import hashlib, json, shutil
+import hashlib, json, os, shutil
 import pandas as pd
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,6 @@ def originals_of(manifest:pd.DataFrame, root:Path, # from `prepare`, and its fol
     "The photographs that copies were made of; the copy itself where its photograph is gone or has changed."
     bases = list(dict.fromkeys(map(base_of, sources)))
     def find(copy, original, sha256):
-        found = (f for f in (base/original for base in bases) if bytes_of(f) is not None and sha256_of(f) == sha256)
+        found = (f for f in (base/original for base in bases) if os.path.isfile(f) and sha256_of(f) == sha256)
         return next(found, Path(root)/copy)
     return map_threads(lambda row: find(*row), zip(manifest.filename, manifest.original, manifest.original_sha256), n=len(manifest))
