@@ -46,7 +46,8 @@ def _small(file, label):
 def _most_like(self:Predictor, files, own):
     "For each photograph the known leaves most like it, as HTML: your own as pictures, others by species and disease."
     if not files: return []
-    if not own: return [escape('; '.join(dict.fromkeys(n.partition(' (')[0] for n in names))) for names in self.nearest(self.looks(files)[0][:, 0])]
+    known = lambda names: escape('; '.join(dict.fromkeys(n.partition(' (')[0] for n in names)))
+    if not own: return [known(names) for names in self.nearest(self.looks(files)[0][:, 0])]
     label = {f'{LABELS[int(ill)]} ({f})': (f, LABELS[int(ill)]) for f,ill in zip(own['filenames'], own['labels'])}
     return [' '.join(_small(*label[n]) for n in names) for names in self.nearest(self.embed(files)[0], own)]
 

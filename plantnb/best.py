@@ -151,7 +151,8 @@ def rules_left_out(lab:pd.DataFrame, left_out:dict, loso:pd.DataFrame, # from `j
                    seed:int=0, # of chance
                   )->dict: # loso, and three rules: for a leaf by itself, beside a few known ones, among many unknown ones
     "What species left out say of the next one."
-    return dict(loso=loso, rule=rule_left_out(loso), shots=partial(rule_for_shots, left_out, lab, seed=seed), unlabelled=rule_unlabelled(loso, seed))
+    shots = partial(rule_for_shots, left_out, lab, seed=seed)
+    return dict(loso=loso, rule=rule_left_out(loso), shots=shots, unlabelled=rule_unlabelled(loso, seed))
 
 def rule_fields(looked:dict # from `rules_left_out`
                )->dict: # of a checkpoint's config
@@ -178,7 +179,8 @@ def fit_best(body:Body, # frozen
     "The recipe of this chapter, trained on the splits `train` and `valid`, with the rule from species left out."
     lab = some_of_each(manifest, each)
     known = manifest.filename.isin(lab.filename).to_numpy() # in the manifest's order
-    recipe, photographs = Recipe(body, lab, [root/f for f in lab.filename], store, seed, how, tell), originals and [*compress(originals, known)]
+    recipe = Recipe(body, lab, [root/f for f in lab.filename], store, seed, how, tell)
+    photographs = originals and [*compress(originals, known)]
     views, learn = recipe.trunk_views(photographs, **kwargs), recipe.learner(steps)
     left_out, loso = judged_left_out(lab, views, learn)
     best = learn(np.arange(len(lab)))

@@ -86,8 +86,7 @@ def plantnb_run(
     models:arg(str, "which of the article's models to train; default: all three", nargs='+', choices=MODELS)=None,
     recipe:arg(str, "best: chapter 05's recipe beside the article's models; article: without it, the default of --data article", choices=RECIPES)=None,
     tune:int=None, # steps in which the recipe's body is fine-tuned; default: 60, and 0 leaves it as it is
-    look:arg(str, 'closer: the recipe also learns from windows of the photographs, and its model can look closer (default, but for toy leaves); once: it does not', choices=['once', 'closer'])=None,
-    combine:str='symmetric', # how twins join two leaves: symmetric, or the article's bilinear
+    look:arg(str, 'closer: the recipe also learns from windows of the photographs, and its model can look closer (default, but for toy leaves); once: it does not', choices=['once', 'closer'])=None, combine:arg(str, "how twins join two leaves: symmetric, or the article's bilinear")='symmetric',
     how:arg(str, 'photographs to squares: crop, pad or squash', choices=['crop', 'pad', 'squash'])='crop',
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)
     species:arg(str, 'the species of leaves whose names give none: NAME, or SOURCE=NAME for each folder or table', nargs='+')=None,
@@ -284,9 +283,7 @@ def plantnb_predict(
     together:bool=False, # they are all of one species, healthy and diseased ones: better verdicts for twenty leaves or more
     labels:arg(Path, "CSV of two columns, a folder's name and healthy, diseased or leave out: then the summary says how many answers were right, too")=None, nearest:arg(int, 'name so many known leaves that look most like each one')=0, format:arg(str, 'table, csv or json; without it what the suffix of --out says, else table', choices=['table', 'csv', 'json'])=None,
     out:arg(Path, 'file for the answers; the screen then shows the summary only')=None, csv:arg(Path, 'short for --format csv --out CSV')=None, explain:arg(Path, 'folder that gets a picture for each photograph: where the model looked')=None, onnx:arg(Path, 'file that gets the model as ONNX, for a telephone or a web page; photographs may be left out')=None,
-    look:arg(str, 'once, or closer: also at four windows of each photograph, in about four times the time; default: closer where the model knows how', choices=['once', 'closer'])=None,
-    tiles:arg(int, 'for whole plants and trays of leaves: a verdict for each part of a photograph, so many along its shorter side, such as 3')=None,
-    engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
+    look:arg(str, 'once, or closer: also at four windows of each photograph, in about four times the time; default: closer where the model knows how', choices=['once', 'closer'])=None, tiles:arg(int, 'for whole plants and trays of leaves: a verdict for each part of a photograph, so many along its shorter side, such as 3')=None, engine:arg(str, 'onnx, which is there in a second, or torch; default: onnx where the model has a graph', choices=['onnx', 'torch'])=None, port:arg(int, 'of the page of --app')=7860,
     app:bool=False, # open a page in the browser to drop photographs on, served to this machine only
 )->int: # 0 all answered, 1 some or all could not be, 2 wrong usage
     """Is this leaf diseased? Gives every photograph a score, the probability from 0 to 1 that it is, and a decision: healthy, diseased,

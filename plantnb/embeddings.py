@@ -221,11 +221,12 @@ def embed_looks(body:Body, files:list, store:Path, size:int=256, how:str='crop',
                 **kwargs # `workers` and `progress` of `embed_dataset`
                )->np.ndarray: # (n, ...), of the whole and of each window side by side: see `Closer`
     "The same of every look at each photograph."
-    features = Closer(features or pooled(body))
-    compute = lambda rows: embed_dataset(features, LeafLooks([files[i] for i in rows], size, how), photographs_at_once(body.mean.device), **kwargs)
+    features, few = Closer(features or pooled(body)), photographs_at_once(body.mean.device)
+    compute = lambda rows: embed_dataset(features, LeafLooks([files[i] for i in rows], size, how), few, **kwargs)
     return stored(_store_of(body, features, store, size, how), [sha256_of(f) for f in files], compute)
 
-def _store_of(body, features, store, size, how): return Path(store)/f'{body_key(body)}{getattr(features, "tag", "")}-{size}-{how}.safetensors'
+def _store_of(body, features, store, size, how):
+    return Path(store)/f'{body_key(body)}{getattr(features, "tag", "")}-{size}-{how}.safetensors'
 
 # %% ../nbs/u01_embeddings.ipynb #39f7e193
 def embed_pictures(model:nn.Module, # has `embedding`

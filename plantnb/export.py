@@ -190,7 +190,8 @@ def _card_left_out(history):
     "Each training species when it was left out."
     if history is None or 'view' not in history: return ''
     t = history.assign(auroc=[_interval(dict(value=a, low=l, high=h)) for a,l,h in zip(history.auroc, history.low, history.high)])
-    t = t.assign(balanced_accuracy=t.balanced_accuracy.round(3), view=t['view'].replace('judge', 'on strange grounds'))[['species', *[k for k in ('look',) if k in history], 'view', 'auroc', 'balanced_accuracy', 'leaves']]
+    t = t.assign(balanced_accuracy=t.balanced_accuracy.round(3), view=t['view'].replace('judge', 'on strange grounds'))
+    t = t[[k for k in ('species', 'look', 'view', 'auroc', 'balanced_accuracy', 'leaves') if k in t]]
     return 'Each training species, told by a model that had not seen it (at its plain threshold):\n\n' + _markdown(t)
 
 # %% ../nbs/u07_export.ipynb #39b2d67f

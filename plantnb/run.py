@@ -186,9 +186,9 @@ def _fit_resnet(t):
     with torch.inference_mode(): return _with_rule(t, model, model.path[1](torch.from_numpy(t.run.z).to(default_device())).cpu().numpy())
 
 def _fit_best(t):
-    run, steps = t.run, {} if t.run.settings['tune'] is None else dict(steps=t.run.settings['tune'])
-    originals = originals_of(run.manifest, run.out, run.sources) if run.settings.get('look') == 'closer' else None
-    found = fit_best(run.body, run.manifest, run.out, run.store, t.seed, run.settings['how'], originals=originals, tell=run.tell, workers=CORES, **steps)
+    run, how = t.run, dict(tell=t.run.tell, workers=CORES) | ({} if t.run.settings['tune'] is None else dict(steps=t.run.settings['tune']))
+    if run.settings.get('look') == 'closer': how['originals'] = originals_of(run.manifest, run.out, run.sources)
+    found = fit_best(run.body, run.manifest, run.out, run.store, t.seed, run.settings['how'], **how)
     t.folder.mkdir(parents=True, exist_ok=True)
     write_csv(history_of(found), t.folder/'history.csv')
     return found

@@ -46,7 +46,8 @@ def tiles(self:Predictor, # that looks once
         z = self._of_pictures([np.asarray(enlarged(picture, box, size)) for _,_,box in boxes])
         score = probability(evidence(self.model, z, aggregate=self.rule['aggregate']), self.rule)
         said = np.where(self.shows_leaf(z), decide(score, self.rule), 'no leaf')
-        rows += [dict(filename=photo, tile=f'row {i}, column {j}', score=p, decision=d, error='') for (i,j,_),p,d in zip(boxes, score, said)]
+        of = zip(boxes, score, said)
+        rows += [dict(filename=photo, tile=f'row {i}, column {j}', score=p, decision=d, error='') for (i,j,_),p,d in of]
     t = pd.DataFrame(rows, columns=['filename', 'tile', 'score', 'decision', 'error'])
     return t, count_tiles(t)
 
@@ -58,6 +59,7 @@ def _of_pictures(self:Predictor, pictures):
     from plantnb.embeddings import embed_pictures
     return embed_pictures(self.model, pictures)
 
+# %% ../nbs/u07_tiles.ipynb #7638a8f4
 def count_tiles(t:pd.DataFrame # from `tiles`
                )->pd.DataFrame: # a row a photograph, see `folder_summary`
     "How many tiles of each photograph show what."
