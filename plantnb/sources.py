@@ -7,7 +7,7 @@ __all__ = ['SOURCES', 'FIELDS', 'FORMS', 'PLANTVILLAGE', 'PLANTLEAVES', 'doi_pag
            'read_published', 'rehearsal_leaves', 'family', 'kin']
 
 # %% ../nbs/a2_sources.ipynb #a1366189
-import os
+import io, os
 import pandas as pd
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -50,7 +50,8 @@ def source_table(
 def _read_sources(path):
     "A table of sources, every row well-formed."
     try:
-        with path.open(encoding='utf-8') as f: d = pd.read_csv(f, sep='\t', dtype=str, keep_default_na=False)
+        text = path.read_text(encoding='utf-8') # all at once: a ctrl-c within pandas' own reading would look like a broken table
+        d = pd.read_csv(io.StringIO(text), sep='\t', dtype=str, keep_default_na=False)
     except (OSError, ValueError) as e: raise PlantnbError(f'{path}: no table of sources ({" ".join(str(e).split())})') from e
     if lacking := [f for f in FIELDS if f not in d]: raise PlantnbError(f'{path}: lacks the columns {", ".join(lacking)}')
     wrong = ~d.source.isin(SOURCES) | d.duplicated(['source', 'filename'], keep=False)
