@@ -16,7 +16,6 @@ from .files import *
 from .photos import *
 from .looks import *
 from .verdict import *
-from .graph import *
 from .predict import *
 from .app import *
 
@@ -43,21 +42,13 @@ def tiles(self:Predictor, # that looks once
         except PlantnbError as e: error = str(e)
         if error: rows.append(dict(filename=photo, error=error)); continue
         boxes = tile_boxes(*picture.size, across)
-        z = self._of_pictures([np.asarray(enlarged(picture, box, size)) for _,_,box in boxes])
+        with ThreadPoolExecutor() as pool: z = self._embed([[np.asarray(enlarged(picture, box, size))] for _,_,box in boxes], pool.map)[:, 0]
         score = probability(evidence(self.model, z, aggregate=self.rule['aggregate']), self.rule)
         said = np.where(self.shows_leaf(z), decide(score, self.rule), 'no leaf')
         of = zip(boxes, score, said)
         rows += [dict(filename=photo, tile=f'row {i}, column {j}', score=p, decision=d, error='') for (i,j,_),p,d in of]
     t = pd.DataFrame(rows, columns=['filename', 'tile', 'score', 'decision', 'error'])
     return t, count_tiles(t)
-
-@patch
-def _of_pictures(self:Predictor, pictures):
-    "Embeddings (n, d) of pictures of one size."
-    if isinstance(self.model, Graph):
-        with ThreadPoolExecutor() as pool: return np.stack(list(pool.map(self.model.embedding, pictures)))
-    from plantnb.embeddings import embed_pictures
-    return embed_pictures(self.model, pictures)
 
 # %% ../nbs/u07_tiles.ipynb #7638a8f4
 def count_tiles(t:pd.DataFrame # from `tiles`

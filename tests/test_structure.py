@@ -56,7 +56,7 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
         'graph': 'core verdict checkpoint',
         'predict': 'core names files folders photos looks metrics verdict heat embeddings explain checkpoint graph',
         'app': 'core files photos predict',
-        'tiles': 'core files photos looks verdict embeddings graph predict app',
+        'tiles': 'core files photos looks verdict predict app',
         'export': 'core data looks nets explain checkpoint graph predict',
     },
     'training': {
