@@ -37,6 +37,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.best.Recipe.look_closer': ('best.html#recipe.look_closer', 'plantnb/best.py'),
                               'plantnb.best.Recipe.shown': ('best.html#recipe.shown', 'plantnb/best.py'),
                               'plantnb.best.Recipe.trunk_views': ('best.html#recipe.trunk_views', 'plantnb/best.py'),
+                              'plantnb.best._drawn': ('best.html#_drawn', 'plantnb/best.py'),
                               'plantnb.best.fit_best': ('best.html#fit_best', 'plantnb/best.py'),
                               'plantnb.best.fit_tuned': ('best.html#fit_tuned', 'plantnb/best.py'),
                               'plantnb.best.history_of': ('best.html#history_of', 'plantnb/best.py'),

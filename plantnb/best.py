@@ -28,12 +28,14 @@ from .closer import *
 # %% ../nbs/05d_best.ipynb #dfe1bd50
 EACH, STEPS = 600, 60 # leaves of a cell that the recipe learns from and is judged by; steps of its fine-tuning
 
+def _drawn(lab, each, seed): return lab.sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each) # some rows of every cell
+
 def some_of_each(manifest:pd.DataFrame, # `split`, `species`, `label`
                  each:int=EACH, seed:int=0, # of the draw
                 )->pd.DataFrame: # rows of the splits `train` and `valid`, in the manifest's order
     "At most `each` leaves of every cell of species and label."
     d = manifest[manifest.split.isin(['train', 'valid'])]
-    return d.sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each).sort_index().reset_index(drop=True)
+    return _drawn(d, each, seed).sort_index().reset_index(drop=True)
 
 # %% ../nbs/05d_best.ipynb #8a3ef353
 def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showing the leaves each
@@ -109,7 +111,7 @@ def shown(self:Recipe, best:Best, # learned here
           each:int=60, # leaves of a cell of species and label
          )->tuple: # (a row a leaf, {view: (n, d) its embeddings})
     "Some of the leaves, as photographed and on both families of grounds, as a model that has learned sees them."
-    rows = self.lab.sample(frac=1, random_state=self.seed).groupby(['species', 'label']).head(each).index.to_numpy()
+    rows = _drawn(self.lab, each, self.seed).index.to_numpy()
     end = End(best.features.body)
     return self.lab.loc[rows].reset_index(drop=True), {view: end.features(kept[rows]) for view,kept in self.views.items()}
 
@@ -137,7 +139,7 @@ def look_closer(self:Recipe, left_out:dict, # from `judged_left_out`
                 **kwargs # `workers` and `progress` of `embed_dataset`
                )->tuple: # rows that were looked at closer; from `judged_left_out`, of these
     "Every species looked at closer, by a model that has not seen it."
-    rows = self.lab.sample(frac=1, random_state=self.seed).groupby(['species', 'label']).head(LOOKED_AT).index.sort_values()
+    rows = _drawn(self.lab, LOOKED_AT, self.seed).index.sort_values()
     lab, files, photographs = self.lab.loc[rows].reset_index(drop=True), [self.files[i] for i in rows], [originals[i] for i in rows]
     self.tell(f'best: a closer look at {len(rows)} leaves')
     trunk, few = Trunk(self.body), photographs_at_once(self.body.mean.device)

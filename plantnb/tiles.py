@@ -42,7 +42,8 @@ def tiles(self:Predictor, # that looks once
         except PlantnbError as e: error = str(e)
         if error: rows.append(dict(filename=photo, error=error)); continue
         boxes = tile_boxes(*picture.size, across)
-        with ThreadPoolExecutor() as pool: z = self._embed([[np.asarray(enlarged(picture, box, size))] for _,_,box in boxes], pool.map)[:, 0]
+        shown = [[np.asarray(enlarged(picture, box, size))] for _,_,box in boxes] # one look each
+        with ThreadPoolExecutor() as pool: z = self._embed(shown, pool.map)[:, 0]
         score = probability(evidence(self.model, z, aggregate=self.rule['aggregate']), self.rule)
         said = np.where(self.shows_leaf(z), decide(score, self.rule), 'no leaf')
         of = zip(boxes, score, said)
