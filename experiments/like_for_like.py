@@ -18,25 +18,26 @@ import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from fastai.torch_core import set_seed
 from pathlib import Path
+from sklearn.linear_model import LogisticRegression
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from metric_heads import by_product
-from shared import recipe_of, say
+from shared import recipe_of
 from plantnb.best import judged_left_out, some_of_each
 from plantnb.core import LABELS
 from plantnb.data import cell_weights, read_manifest, targets
 from plantnb.distance import fit_metric_head
 from plantnb.embeddings import embed_once
-from plantnb.evaluation import adapt, draw_shots
+from plantnb.evaluation import draw_shots
 from plantnb.generalise import rule_for_shots, rule_left_out, sign_test
 from plantnb.grounds import embed_composites
 from plantnb.metrics import species_auroc
 from plantnb.nets import Baseline, EveryPair, Twin, make_body, make_combine
 from plantnb.pairs import draw_pairs
 from plantnb.siamese import twin_loss
-from plantnb.verdict import calibrate, evidence, fit_rule, leaf_names, one_a_leaf, probability
+from plantnb.verdict import adapt, calibrate, evidence, fit_rule, leaf_names, one_a_leaf, probability
 
 SEEDS, DRAWS, K = 5, 100, 5
 CONTENDERS = 'twin', 'metric head', 'recipe'
@@ -78,13 +79,18 @@ def rule_of(way, protocol, m, draws=5):
     return calibrate(d.e, d.y, d.species)
 
 
+def fresh(q, s, y):
+    "A logistic head that the references alone teach."
+    fit = LogisticRegression(C=.1, class_weight='balanced', max_iter=500, tol=1e-8).fit(s, y)
+    return centred(fit.decision_function)(q, s, y)
+
+
 def untrained(views, m):
     "Ways that need the references and no training: features standardised by the training leaves."
     z = views['as photographed'][m.split == 'train']
     mean, spread = z.mean(0), z.std(0) + 1e-2
-    z, two = {view: (e - mean)/spread for view,e in views.items()}, np.stack([mean + z.std(0), mean - z.std(0)]) # two rows with the mean and spread of all
-    return {'prototype': Way(z, prototype), 'nearest neighbour': Way(z, nearest),
-            'logistic head on the ten': Way(views, lambda q, s, y: adapt(None, q, s, y, (None, None, two)), ('5-shot',))}
+    z = {view: (e - mean)/spread for view,e in views.items()}
+    return {'prototype': Way(z, prototype), 'nearest neighbour': Way(z, nearest), 'logistic head on the ten': Way(z, fresh, ('5-shot',))}
 
 
 def learn_head(z, m, seed, epochs=5):
@@ -119,7 +125,8 @@ def trained(body, views, m, seed):
     model = Baseline(body)
     model.head = learn_head(torch.from_numpy(photo), m, seed)
     said, first = {view: evidence(model, z)[:, None] for view,z in views.items()}, lambda q: q[:, 0]
-    ways = {'trained head, zero-shot': Way(said, lambda q, s, y: first(q), rule=fit_rule(model, photo, m, seed)), 'trained head, centred': Way(said, centred(first))}
+    ways = {'trained head, zero-shot': Way(said, lambda q, s, y: first(q), rule=fit_rule(model, photo, m, seed)), 'trained head, centred': Way(said, centred(first)),
+            'trained head, moved': Way(views, lambda q, s, y: adapt(model, q, s, y), ('5-shot',))}
     twin = learn_twin(torch.from_numpy(photo), m, seed)
     metric = fit_metric_head([photo[train]], m[train], seed=seed)
     for name,twin,layer in (('twin', twin, twin.path), ('metric head', by_product(metric), metric.path)):
@@ -131,7 +138,7 @@ def compare(name, twin, z, rule, y):
     "A twin by its references: those of the species, or those of the others."
     ref_z, ref_y = z['as photographed'][rule['references']], y[rule['references']]
     zero = lambda q, s, y: evidence(twin, q, ref_z, ref_y, rule['aggregate'])
-    few = lambda q, s, y: adapt(twin, q, s, y, (ref_z, ref_y, None), rule['aggregate'])
+    few = lambda q, s, y: adapt(twin, q, s, y, (ref_z, ref_y), rule['aggregate'])
     return {f'{name}, zero-shot': Way(z, zero, rule=rule), name: Way(z, few)}
 
 
@@ -142,7 +149,7 @@ def recipe(left_out, loso, lab, species):
     for view,q in own.items():
         z[view] = np.zeros((len(lab), q.shape[1]), np.float32)
         z[view][rows] = q
-    few = lambda q, s, y: adapt(best, q, s, y, (None, None, None))
+    few = lambda q, s, y: adapt(best, q, s, y)
     ways = {'recipe, zero-shot': Way(z, lambda q, s, y: evidence(best, q), rule=rule_left_out(loso[loso.species != species]))}
     return {**ways, 'recipe': Way(z, few, rule={labels: rule_for_shots(others, lab, K, labels) for labels in (LABELS, ('healthy',))})}
 

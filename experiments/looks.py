@@ -27,7 +27,7 @@ from plantnb.cutout import mask_to_cut
 from plantnb.data import targets
 from plantnb.generalise import fit_head, logits
 from plantnb.grounds import Composites, LeafPool
-from plantnb.looks import enlarged
+from plantnb.looks import SHARE, SMALL, enlarged, windows
 from plantnb.photos import open_leaf, square
 
 SETS = 'plantvillage', 'plantvillage_more', 'open'
@@ -35,8 +35,7 @@ SETS = 'plantvillage', 'plantvillage_more', 'open'
 
 def corners(share, pixels, image):
     "Windows of a share of the shorter side, one in each corner."
-    side = share*min(image.size)
-    return [enlarged(image, (x, y, x + side, y + side), pixels) for y in (0, image.height - side) for x in (0, image.width - side)]
+    return [enlarged(image, box, pixels) for box in windows(*image.size, share)]
 
 def whole(pixels, image): return [square(image, pixels)]
 
@@ -49,7 +48,7 @@ PICTURES = { # name: a photograph -> what the network is shown
     'once': partial(whole, 256), 'enlarged': partial(whole, 384), 'all of it': partial(all_of_it, 3*256*256),
     'windows of 0.75, 256 pixels': partial(corners, .75, 256), 'windows of 0.65, 224 pixels': partial(corners, .65, 224),
     'windows of 0.6, 192 pixels': partial(corners, .6, 192)}
-CHOSEN = 'windows of 0.65, 224 pixels'
+CHOSEN = f'windows of {SHARE:g}, {round(256*SMALL)} pixels'
 
 
 @cache
@@ -76,7 +75,7 @@ class Bench:
         small = image.resize([round(128*side/min(image.size)) for side in image.size], Image.Resampling.BICUBIC)
         mask = mask_to_cut(np.asarray(small))
         parts = [small] if mask is None else [Image.fromarray(np.uint8(255*mask)).convert('RGB')]
-        share = [1.]*5 if mask is None else [np.asarray(p).mean()/255 for p in (square(parts[0], 64), *corners(.65, 64, parts[0]))]
+        share = [1.]*5 if mask is None else [np.asarray(p).mean()/255 for p in (square(parts[0], 64), *corners(SHARE, 64, parts[0]))]
         return {**{name: see(cut(image)) for name,cut in PICTURES.items()}, **{name: see([d[i].permute(1, 2, 0).numpy()]) for name,d in self.learn.items()},
                 'share': np.float16(share)}
 

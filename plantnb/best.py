@@ -21,6 +21,7 @@ from .grounds import *
 from .verdict import *
 from .nets import *
 from .embeddings import *
+from .evaluation import *
 from .generalise import *
 from .finetune import *
 from .closer import *
@@ -51,9 +52,7 @@ def fit_tuned(body:Body, views:list, # frozen; from its `Trunk`, a way of showin
         except (SafetensorError, RuntimeError) as e: raise unreadable(keep, e) from e
         return best
     body, head = fine_tune(body, views, manifest, steps, seed=seed, **kwargs)
-    best, some = Best(body).to(body.mean.device), np.random.default_rng(seed).permutation(len(manifest))[:1000]
-    end = End(body)
-    best.spread.copy_(torch.from_numpy(np.concatenate([end.features(kept[some]) for kept in views]).std(0) + 1e-3))
+    best = Best(body).to(body.mean.device)
     best.head = head.to(body.mean.device)
     if keep: save_tensors({name: t.cpu().contiguous() for name,t in best.state_dict().items()}, keep)
     return best
@@ -100,7 +99,7 @@ def learner(self:Recipe, # with its `views`, of which all but 'judge' are learne
         learned = [(shown[i], lab.species[i], lab.label[i]) for i in rows]
         how = sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())
         told = repr((drawing('train'), Trunk.tag, body_key(self.body), learned, [*self.views], how))
-        keep = self.store/f'tuned-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
+        keep = self.store/f'tuned2-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
         known = [kept[rows] for view,kept in self.views.items() if view != 'judge']
         return fit_tuned(self.body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
     return learn
@@ -159,8 +158,7 @@ def rules_left_out(lab:pd.DataFrame, left_out:dict, loso:pd.DataFrame, # from `j
 def rule_fields(looked:dict # from `rules_left_out`
                )->dict: # of a checkpoint's config
     "The rules as a checkpoint keeps them: those beside a few known leaves by how many there are."
-    few = {f'{prefix}{k}': (k, labels) for k in (1, 5, 20) for prefix,labels in (('', LABELS), ('healthy-', LABELS[:1]))}
-    return dict(rule=looked['rule'], shots={shot: looked['shots'](*asked) for shot,asked in few.items()}, unlabelled=looked['unlabelled'])
+    return {k: v for k,v in dict(looked, shots=rules_for_known(looked['shots'])).items() if k in ('rule', 'shots', 'unlabelled') and v is not None}
 
 def history_of(found:dict # from `fit_best`
               )->pd.DataFrame: # from `loso_table`, and `look`: once or closer

@@ -61,7 +61,7 @@ class Closer(nn.Module):
     "What a network says of each look at a photograph, side by side; of a square the looks are cut out first."
     def __init__(self, features):
         super().__init__()
-        self.features, self.tag = features, f'{getattr(features, "tag", "")}-closer1'
+        self.features, self.tag = features, f'{getattr(features, "tag", "")}-closer{SHARE}-{SMALL}'
     def train(self, mode=True): return super().train(False)
     def looks(self, x): # (n, 3, size, width) in 0..1 -> (n, 3, size, size), and a window each
         if x.shape[2] != x.shape[3]: return apart(x)

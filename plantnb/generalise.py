@@ -112,7 +112,7 @@ def rule_for_shots(left_out:dict, # {species: (a model that has not seen it, {vi
         for (view, z),draw in itertools.product(views.items(), range(draws)):
             shots, rest = draw_shots(own, role, k, labels, seed, draw), own.index[role == 'query']
             if set(shots.label) != set(labels): continue
-            e = adapt(model, z[rest], z[shots.index], y[shots.index], (None, None, None))
+            e = adapt(model, z[rest], z[shots.index], y[shots.index])
             parts.append(pd.DataFrame(dict(e=e, y=y[rest], species=f'{species} {view}')))
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
     return verdict_rule(d.e, d.y, d.species) if d.y.nunique() == 2 else dict(scale=1., bias=0., threshold=.5, notes=['too few leaves were left out to measure it'])

@@ -151,7 +151,7 @@ class Graph:
     references = None
     def __init__(self, model, tensors):
         self.model, self.tensors, self.session = model, tensors, _session(whole_graph(model, tensors))
-        self.weight, self.bias, self.spread = tensors['head.weight'][0].astype(float), float(tensors['head.bias'][0]), tensors.get('spread')
+        self.weight, self.bias = tensors['head.weight'][0].astype(float), float(tensors['head.bias'][0])
         self.extra = {k.removeprefix('extra.'): t for k,t in tensors.items() if k.startswith('extra.')}
         self.out = [o.name for o in self.session.get_outputs()]
 
@@ -164,7 +164,6 @@ class Graph:
     def maps(self, picture): return [*self(picture, *self.out[2:]).values()] # -> (channels, h', w') each
 
     def odds(self, z): return (z*self.weight).sum(1) + self.bias # (n, d) -> (n,): row by row, whatever stands beside it
-    def adapted(self, z, own, labels): return odds_beside(self.odds, self.spread, z, own, labels)
 
 # %% ../nbs/u01_graph.ipynb #9706c007
 def graph_load(folder:Path # of a checkpoint with a graph
@@ -176,19 +175,19 @@ def graph_load(folder:Path # of a checkpoint with a graph
         if config['kind'] == 'twin' or config.get('body_at'): raise PlantnbError('a twin, or a body that was left out, has no graph: take torch for it')
         model = read_json(folder/GRAPH, MOST_JSON)
         check_graph(model, held)
-        known = {t['name'] for t in model['graph']['initializer']} | {*EXTRA, 'head.weight', 'head.bias', 'spread'}
+        known = {t['name'] for t in model['graph']['initializer']} | {*EXTRA, 'head.weight', 'head.bias'}
         if odd := [k for k,(_, kind) in held.items() if k not in known and kind != 'I64']: raise PlantnbError(f'it holds what this graph has not, {odd[0]!r}')
         tensors = {k: t.astype(np.float32) for k,t in load_file(folder/'model.safetensors').items() if t.dtype.kind == 'f'}
         if odd := [k for k,t in tensors.items() if not np.isfinite(t).all()]: raise PlantnbError(f'{odd[0]!r} holds what is no number (nan or infinite)')
         graph = Graph(model, tensors)
-        check_extra(graph.extra, config, _width(graph, config.get('size', 256)), 'spread' in tensors)
+        check_extra(graph.extra, config, _width(graph, config.get('size', 256)))
     return graph, config
 
 def _width(graph, size):
     "Numbers in an embedding, seen on a black picture. Raises `PlantnbError` where head and embedding do not fit."
     said = graph(np.zeros((size, size, 3), np.uint8))
     z, shapes = said['embedding'], {k: t.shape for k,t in graph.tensors.items()}
-    fit = {'head.weight': (1, len(z)), 'head.bias': (1,), 'spread': (len(z),)} if z.ndim == 1 else {}
+    fit = {'head.weight': (1, len(z)), 'head.bias': (1,)} if z.ndim == 1 else {}
     if not fit or any(shapes.get(k, fit[k]) != fit[k] for k in fit): raise PlantnbError('graph: its embedding and the head do not fit')
     if said['logit'].shape or not abs(graph.odds(z[None])[0] - said['logit']) <= 1e-3*(1 + abs(said['logit'])): raise PlantnbError('graph: its logit is not what the head says of its embedding')
     if any(said[k].ndim != 3 for k in graph.out[2:]): raise PlantnbError('graph: its maps are none')

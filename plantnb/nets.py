@@ -318,10 +318,8 @@ def end_of(body:Body # an EfficientNet or a ResNet
 
 # %% ../nbs/05c_few.ipynb #3259b291
 class Best(Baseline):
-    "The baseline's network with the features of `StagePool`; it can go on learning from a few leaves of a new species."
-    def __init__(self, body):
-        super().__init__(body, StagePool(body))
-        self.register_buffer('spread', torch.ones(self.features.n_features)) # of the training leaves' embeddings
+    "The baseline's network with the features of `StagePool`."
+    def __init__(self, body): super().__init__(body, StagePool(body))
 
 BUILDERS['best'] = lambda config: Best(make_body(config['backbone'], pretrained=False))
 
@@ -330,13 +328,7 @@ BUILDERS['best'] = lambda config: Best(make_body(config['backbone'], pretrained=
 def few(self:Best, z:np.ndarray, labels:np.ndarray, strength:float=3. # as for `move_head`
        )->callable: # (n, d) -> (n,) log-odds of diseased
     "This head, moved towards a few labelled leaves."
-    return move_head(lambda q: evidence(self, q), self.spread.cpu().numpy(), z, labels, strength)
-
-@patch
-def adapted(self:Best, z:np.ndarray, own:np.ndarray, labels:np.ndarray # as for `odds_beside`
-           )->np.ndarray: # (n,) log-odds
-    "What this model says once it knows a few leaves of the species."
-    return odds_beside(lambda q: evidence(self, q), self.spread.cpu().numpy(), z, own, labels)
+    return move_head(lambda q: evidence(self, q), z, labels, strength)
 
 # %% ../nbs/05c_few.ipynb #7f361732
 def with_head(best:Best, # shared
@@ -344,5 +336,5 @@ def with_head(best:Best, # shared
              )->Best: # shares its features with `best`
     "The same features under another head."
     other = copy(best)
-    other._modules = {**best._modules, 'head': head.to(best.spread.device)}
+    other._modules = {**best._modules, 'head': head.to(best.features.body.mean.device)}
     return other

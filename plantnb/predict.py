@@ -290,7 +290,7 @@ def at_prevalence(self:Predictor,
 @patch
 def references(self:Predictor,
     healthy:list, # photographs and folders of healthy leaves of your species
-    diseased:list=(), # of diseased ones; may be left out for a model that keeps reference leaves of its own
+    diseased:list=(), # of diseased ones; may be left out for a model that knows a rule for healthy ones alone
 )->dict: # z (m, d) embeddings, labels (m,) 1 = diseased, filenames
     "Your own leaves, embedded once, for `predict`. Raises `PlantnbError` that names a leaf which cannot be read."
     found = {label: photographs(paths) for label,paths in zip(LABELS, (healthy, diseased))}
@@ -301,34 +301,25 @@ def references(self:Predictor,
     for error in [*t.error, *unread]:
         if error: raise PlantnbError(f'reference leaves: {error}')
     if not len(found['healthy']): raise PlantnbError('reference leaves: no healthy ones; name at least one healthy leaf')
-    if not len(found['diseased']) and self.model.references is None and 'shots' not in self.config:
-        raise PlantnbError('reference leaves: this model needs diseased ones too; name at least one, or use a twin')
+    if not len(found['diseased']) and not self.config.get('shots'):
+        raise PlantnbError('reference leaves: this model knows no rule for healthy ones alone; name at least one diseased leaf, or train it again with plantnb_run')
     return dict(z=z, labels=(t.label == 'diseased').values.astype(float), filenames=t.filename.tolist())
 
 # %% ../nbs/07a_yours.ipynb #684921fb
 @patch
 def _shots_rule(self:Predictor, labels):
-    "The rule that was fitted for as many references of a label, or for the nearest number below."
+    "The rule that was fitted for as many references of a label, or for the nearest number below; where there is none, the threshold is halfway between them."
     alone = not labels.any()
-    fitted = {int(k.removeprefix('healthy-')): rule for k,rule in self.config['shots'].items() if k.startswith('healthy-') == alone}
+    fitted = {int(k.removeprefix('healthy-')): rule for k,rule in self.config.get('shots', {}).items() if k.startswith('healthy-') == alone}
     have = int(min((labels == label).sum() for label in ((0,) if alone else (0, 1))))
-    return fitted[max([k for k in fitted if k <= have], default=min(fitted))]
+    return fitted[max([k for k in fitted if k <= have], default=min(fitted))] if fitted else dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
 
 # %% ../nbs/07a_yours.ipynb #d4a07c45
 @patch
 def _adapted(self:Predictor, z, references):
-    "Log-odds (n,) centred by the user's references, and the rule that goes with them."
+    "Log-odds (n,) beside the user's references, and the rule that goes with them."
     own, labels = references['z'], references['labels']
-    both, how = labels.any(), self.rule['aggregate']
-    if 'shots' in self.config: return self.model.adapted(z, own, labels), self._shots_rule(labels)
-    refs = (own, labels) if self.twin and both else (None, None)
-    known = lambda q: self.rule['scale']*evidence(self.model, q, *refs, aggregate=how)
-    new = few_leaves_head(own, labels) if both and not self.twin else lambda q: 0.
-    odds = lambda q: known(q) + new(q)
-    middle = lambda: (odds(own)[labels == 1].mean() + odds(own)[labels == 0].mean())/2
-    if both: return odds(z) - middle(), dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
-    kept = self.model.references[self.model.reference_labels == 0]
-    return odds(z) - odds(own).mean() + odds(kept).mean(), dict(self.rule, scale=1.)
+    return adapt(self.model, z, own, labels, aggregate=self.rule['aggregate']), self._shots_rule(labels)
 
 # %% ../nbs/07b_no_leaf.ipynb #cfe9588e
 @patch

@@ -9,6 +9,7 @@ __all__ = ['FITS', 'Run', 'check_same', 'Training', 'in_words', 'step_rates']
 import json, sys, time
 import numpy as np, pandas as pd, torch
 from copy import copy
+from functools import cache, partial
 from pathlib import Path
 from fastcore.basics import noop, patch
 from fastprogress.fastprogress import progress_bar
@@ -172,7 +173,8 @@ def trainings(self:Run):
 # %% ../nbs/09_run.ipynb #70ac85cd
 def _with_rule(t, model, z):
     "What one of the article's models has learned."
-    return dict(model=model, z=z, rule=fit_rule(model, z, t.run.manifest, seed=t.seed), shots=None, unlabelled=None)
+    rule = fit_rule(model, z, t.run.manifest, seed=t.seed)
+    return dict(model=model, z=z, rule=rule, shots=cache(partial(rule_for_known, model, z, t.run.manifest, rule, seed=t.seed)), unlabelled=None)
 
 def _fit_baseline(t):
     return _with_rule(t, fit_baseline(t.run.body, t.run.z, t.run.manifest, t.folder, **t.how())[0], t.run.z)
@@ -213,7 +215,7 @@ def config(self:Training)->dict: # of the checkpoint
                   backbone='article_cnn' if self.name == 'twin_cnn' else settings['backbone'], size=256, combine=settings['combine'], how=settings['how'],
                   seed=self.seed, epochs=settings['epochs'].get(self.name), best_epoch=getattr(learned['model'], 'best_epoch', None),
                   species=sorted(set(manifest.species[manifest.split == 'train'])), versions=versions(), rule=rule)
-    if learned['shots']: config |= rule_fields(learned)
+    config |= rule_fields(learned) | dict(rule=rule) # its references by name
     if 'closer' in learned: config['closer'] = rule_fields(learned['closer'])
     return config
 

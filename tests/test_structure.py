@@ -80,7 +80,7 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
         'generalise': 'core data metrics verdict nets training evaluation',
         'finetune': 'data nets generalise',
         'closer': 'core photos looks nets embeddings finetune',
-        'best': 'core verdict nets embeddings grounds generalise finetune closer',
+        'best': 'core verdict nets embeddings evaluation grounds generalise finetune closer',
         'distance': 'core data nets',
         'guard': 'photos nets embeddings cutout grounds',
     },

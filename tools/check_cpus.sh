@@ -31,7 +31,8 @@ for name in ${@:-$(python tools/cpus.py names)}; do
   printf '\n=== %s: %s\n' "$name" "$(python tools/cpus.py settings "$name")"
   here=$scratch/$name began=$SECONDS
   mkdir "$here"
-  git -C "$root" describe --always --dirty --exclude '*' >"$here/commit"
+  changed=$(git -C "$root" status --porcelain -uno -- ':!results') # rows before this one write there
+  echo "$(git -C "$root" rev-parse --short HEAD)${changed:+-dirty}" >"$here/commit"
   [ -e "$scratch/reference.json" ] || env PLANTNB_BF16=0 OMP_NUM_THREADS=1 PLANTNB_CACHE="$scratch/leaves" python tools/cpus.py answers "$scratch/reference.json"
   cp "$scratch/reference.json" "$here"
   under env PLANTNB_CACHE="$scratch/leaves" python tools/cpus.py answers "$here/answers.json" # the same leaves: other arithmetic draws others

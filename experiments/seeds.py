@@ -1,0 +1,78 @@
+"""Chapter 05d: what the recipe says of species that took no part, over several trainings; and are several trainings better than one? Writes results/seeds.csv.
+
+    python experiments/seeds.py RUN [--seeds 0 1 2]        RUN is that of tools/build_box.py: twelve species, each left out in turn
+
+A seed is a training: which leaves a step draws, and in which order; what they are laid on stays. Each row is a species as photographed, told by models that
+have not seen it, under rules that have not either. `alone` is each leaf by itself; `together` all leaves of the species looked at together, without a label;
+`known` beside five healthy and five diseased ones. `flipped` is the share of leaves whose verdict another ground turns. Way `one`: a training. `mean of
+weights`: one model whose weights are the mean of all trainings' (Wortsman 2022); `mean of logits`: all models asked. Nothing is asked of field/.
+"""
+import argparse, sys
+import numpy as np, pandas as pd
+from copy import deepcopy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT/'experiments'))
+from keep import commit
+from shared import photographs_of, recipe_of, say
+from plantnb.best import judged_left_out
+from plantnb.data import targets
+from plantnb.embeddings import CORES
+from plantnb.generalise import rule_left_out, rule_unlabelled
+from plantnb.metrics import ranked_metrics
+from plantnb.verdict import probability, unlabelled
+
+
+def averaged(models):
+    "One model whose weights are the mean of several that began as one."
+    mean, tensors = deepcopy(models[0]), [m.state_dict() for m in models]
+    mean.load_state_dict({k: sum(t[k] for t in tensors)/len(tensors) if v.is_floating_point() else v for k,v in tensors[0].items()})
+    return mean
+
+
+def ranked(y, p):
+    "AUROC, balanced accuracy at a half, ECE."
+    auroc, ece, _ = (float(v[0]) for v in ranked_metrics(y, p, np.ones((1, len(y)))))
+    return auroc, np.mean([((p >= .5) == y)[y == k].mean() for k in (0, 1)]), ece
+
+
+def told(loso):
+    "A row a species as photographed, under rules of the others."
+    for species in sorted(loso.species.unique()):
+        others, own = loso[loso.species != species], loso[loso.species == species]
+        photo, judge = (own[own['view'] == view] for view in ('as photographed', 'judge'))
+        rule, both, y = rule_left_out(others), rule_unlabelled(others), targets(photo).astype(int)
+        p, q = (probability(d.logit, rule) for d in (photo, judge))
+        auroc, alone, ece = ranked(y, p)
+        _, together, ece_together = ranked(y, probability(unlabelled(photo.logit.to_numpy(), both['shapes'])[0], both))
+        yield dict(species=species, auroc=auroc, alone=alone, ece=ece, together=together, ece_together=ece_together, flipped=((p >= .5) != (q >= .5)).mean())
+
+
+def looked(recipe, photographs, learn):
+    "{look: from `leave_one_out`}, and the models."
+    left_out, once = judged_left_out(recipe.lab, recipe.views, learn)
+    return dict(once=once, closer=recipe.look_closer(left_out, photographs, workers=CORES)[2]), {s: model for s,(model, _) in left_out.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', type=Path)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    args = parser.parse_args()
+    recipe = recipe_of(args.run)
+    photographs, species = photographs_of(args.run, recipe.lab), set(recipe.lab.species)
+    of_seed = {seed: looked(recipe, photographs, recipe.learner(seed=seed)) for seed in args.seeds}
+    ways = {('one', seed): asked for seed,(asked, _) in of_seed.items()}
+    def learned(rows): return averaged([models[(species - set(recipe.lab.species[rows])).pop()] for _,models in of_seed.values()])
+    ways['mean of weights', 'all'] = looked(recipe, photographs, learned)[0]
+    def joined(look): return ways['one', args.seeds[0]][look].assign(logit=np.mean([asked[look].logit for asked,_ in of_seed.values()], 0))
+    ways['mean of logits', 'all'] = {look: joined(look) for look in ('once', 'closer')}
+    t = pd.DataFrame([dict(way=way, seed=seed, look=look, **row) for (way, seed),asked in ways.items() for look,loso in asked.items() for row in told(loso)])
+    how = dict(data=f'rehearsal leaves, {len(species)} species, each left out', commit=commit(), command='python experiments/seeds.py RUN')
+    t.round(4).assign(**how).to_csv(ROOT/'results/seeds.csv', index=False)
+    say(t.groupby(['look', 'way', 'seed'])[['auroc', 'alone', 'together', 'ece', 'ece_together', 'flipped']].mean().round(3).to_string())
+    say(t[t.look == 'closer'].pivot_table(index='species', columns=['way', 'seed'], values='auroc').round(3).to_string())
+
+
+if __name__ == '__main__': main()
