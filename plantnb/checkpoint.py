@@ -141,7 +141,8 @@ def look_at(folder:Path # of a checkpoint
     with refusing(folder):
         config = read_json(folder/'config.json')
         if wrong := _wrong(config, CONFIG, ('kind', 'backbone')): raise PlantnbError(f'config.json: {wrong!r} is missing or not one we know')
-        with safe_open(folder/'model.safetensors', 'np') as f: return config, {k: (f.get_slice(k).get_shape(), f.get_slice(k).get_dtype()) for k in f.keys() if k not in GONE}
+        with safe_open(folder/'model.safetensors', 'np') as f:
+            return config, {k: (f.get_slice(k).get_shape(), f.get_slice(k).get_dtype()) for k in f.keys() if k not in GONE}
 
 @contextmanager
 def refusing(folder:Path # of a checkpoint

@@ -254,14 +254,14 @@ def rule_for_known(
     manifest:pd.DataFrame, # a manifest with its splits
     rule:dict, # from `fit_rule`
     k:int, labels:tuple=LABELS, # leaves of each label that are known; which labels these are
-    seed:int=0, draws:int=5, # of the leaves
+    seed:int=0, # of the five draws of leaves
 )->dict: # scale, bias, threshold
     "How log-odds become a verdict beside a few known leaves, from `valid` leaves of each training species and a few of it from `train`"
     m = manifest.reset_index(drop=True); y,odds,parts,(rows,_) = is_diseased(m),_adapted(model, z, m, rule),[],rows_to_fit(m)
     for s in sorted(m.species.iloc[rows].unique()):
         q,own = rows[(m.species.iloc[rows]==s).values],m[(m.split=='train')&(m.species==s)]
         if not set(labels)<=set(own.label): continue
-        for draw in range(draws):
+        for draw in range(5):
             shots = draw_shots(own, pd.Series('pool', own.index), k, labels, seed, draw).index.values
             parts.append(pd.DataFrame(dict(e=odds(q, shots), y=y[q], species=s)))
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
@@ -299,7 +299,7 @@ def k_shot(
     m = manifest.reset_index(drop=True); test = m[m.split=='test']; need_species(test, f'{k}-shot')
     labels,prefix = (('healthy',),'healthy-') if healthy_only else (LABELS,'')
     odds,seen = _adapted(model, z, m, rule),m.species[m.split=='train'].unique()
-    cal = calibrated(k, labels) if calibrated else rule_for_known(model, z, m, rule, k, labels, seed, draws)
+    cal = calibrated(k, labels) if calibrated else rule_for_known(model, z, m, rule, k, labels, seed)
     scores,used = [pd.DataFrame(columns=SCORES)],[pd.DataFrame(columns=REFERENCES)]
     for (s,own),draw in itertools.product(test.groupby('species'), range(draws)):
         role = reference_pool(own); query,shots = own[role=='query'],draw_shots(own, role, k, labels, seed, draw)

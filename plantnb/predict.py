@@ -309,10 +309,11 @@ def references(self:Predictor,
 @patch
 def _shots_rule(self:Predictor, labels):
     "The rule that was fitted for as many references of a label, or for the nearest number below; where there is none, the threshold is halfway between them."
-    alone = not labels.any()
-    fitted = {int(k.removeprefix('healthy-')): rule for k,rule in self.config.get('shots', {}).items() if k.startswith('healthy-') == alone}
+    alone, known = not labels.any(), self.config.get('shots')
+    if not known: return dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
+    fitted = {int(k.removeprefix('healthy-')): rule for k,rule in known.items() if k.startswith('healthy-') == alone}
     have = int(min((labels == label).sum() for label in ((0,) if alone else (0, 1))))
-    return fitted[max([k for k in fitted if k <= have], default=min(fitted))] if fitted else dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
+    return fitted[max([k for k in fitted if k <= have], default=min(fitted))]
 
 # %% ../nbs/07a_yours.ipynb #d4a07c45
 @patch

@@ -173,8 +173,8 @@ def trainings(self:Run):
 # %% ../nbs/09_run.ipynb #70ac85cd
 def _with_rule(t, model, z):
     "What one of the article's models has learned."
-    rule = fit_rule(model, z, t.run.manifest, seed=t.seed)
-    return dict(model=model, z=z, rule=rule, shots=cache(partial(rule_for_known, model, z, t.run.manifest, rule, seed=t.seed)), unlabelled=None)
+    m, rule = t.run.manifest, fit_rule(model, z, t.run.manifest, seed=t.seed)
+    return dict(model=model, z=z, rule=rule, shots=cache(partial(rule_for_known, model, z, m, rule, seed=t.seed)), unlabelled=None)
 
 def _fit_baseline(t):
     return _with_rule(t, fit_baseline(t.run.body, t.run.z, t.run.manifest, t.folder, **t.how())[0], t.run.z)
@@ -211,13 +211,11 @@ def config(self:Training)->dict: # of the checkpoint
     "How the model was made, and how its logit becomes a verdict."
     settings, manifest, learned = self.run.settings, self.run.manifest, self.learned
     rule = {**learned['rule'], 'references': manifest.filename.iloc[list(learned['rule']['references'])].tolist()}
-    config = dict(kind=self.name if self.name in ('baseline', 'best') else 'twin', name=self.name,
-                  backbone='article_cnn' if self.name == 'twin_cnn' else settings['backbone'], size=256, combine=settings['combine'], how=settings['how'],
-                  seed=self.seed, epochs=settings['epochs'].get(self.name), best_epoch=getattr(learned['model'], 'best_epoch', None),
-                  species=sorted(set(manifest.species[manifest.split == 'train'])), versions=versions(), rule=rule)
-    config |= rule_fields(learned) | dict(rule=rule) # its references by name
-    if 'closer' in learned: config['closer'] = rule_fields(learned['closer'])
-    return config
+    config = rule_fields(learned) | dict(kind=self.name if self.name in ('baseline', 'best') else 'twin', name=self.name,
+        backbone='article_cnn' if self.name == 'twin_cnn' else settings['backbone'], size=256, combine=settings['combine'], how=settings['how'],
+        seed=self.seed, epochs=settings['epochs'].get(self.name), best_epoch=getattr(learned['model'], 'best_epoch', None),
+        species=sorted(set(manifest.species[manifest.split == 'train'])), versions=versions(), rule=rule) # with its references by name
+    return config | (dict(closer=rule_fields(learned['closer'])) if 'closer' in learned else {})
 
 # %% ../nbs/09_run.ipynb #09a0000a
 @patch
