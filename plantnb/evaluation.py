@@ -267,6 +267,7 @@ def rule_for_known(
     d = pd.concat(parts) if parts else pd.DataFrame(dict(y=[]))
     return calibrate(d.e, d.y, d.species) if d.y.nunique()==2 else dict(scale=rule['scale'], bias=0., threshold=.5, notes=['too few valid leaves to measure it'])
 
+# %% ../nbs/04a_shots.ipynb #5321b2a4
 SHOTS = {f'{prefix}{k}':(k,labels) for k in (1,5,20) for prefix,labels in (('',LABELS),('healthy-',LABELS[:1]))} # rules that a checkpoint keeps
 
 def rules_for_known(
