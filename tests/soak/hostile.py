@@ -39,6 +39,7 @@ def hostile(n, rng, work):
         return 'not refused'
     forged()() # the honest one is taken
     forged({**config, 'kind': 'twin', 'combine': 'symmetric'}, twin)()
+    forged({**config, 'shots': {k: config['rule'] for k in ('1', 'healthy-1')}})() # rules beside known leaves are any network's
     torch.save(Bomb(mark), work/'bomb.pt')
     whole = (work/'forged/model.safetensors').read_bytes()
     header = lambda d: struct.pack('<Q', len(d)) + d
@@ -56,7 +57,7 @@ def hostile(n, rng, work):
     for t in ({**twin, 'references': torch.zeros(6, 31)}, {**twin, 'reference_labels': torch.zeros(5)}, {**twin, 'references': torch.zeros(6*32)}): yield 'checkpoint: other references', refused(forged(as_twin, t))
     for key, values in dict(kind=['eval', None, 3, [], {}], backbone=['../../x', 'hf-hub:someone/else', 'vit_giant_patch14_clip_224', '', None, 7, ['a']], size=[10**9, -1, 0, '256', 2.5, True, None],
                             how=['rm -rf', 1, None], rule=[[], 'x', 3, dict(threshold=float('nan')), dict(scale='1'), dict(aggregate='eval'), dict(threshold=7), dict(bias=[1])],
-                            shots=[[], {}, dict(x=3), {'1': dict(threshold=-1)}, {'1': {}, 'healthy-1': {}}, {k: config['rule'] for k in ('1', 'healthy-1')}], name=[None, 3, []],
+                            shots=[[], {}, dict(x=3), {'1': dict(threshold=-1)}, {'1': {}, 'healthy-1': {}}, {'1': config['rule']}], name=[None, 3, []],
                             guard=[True, [], {}, dict(bias=0., threshold='x'), dict(bias=0., threshold=0.)], nearest=[3, 'ab', [1]],
                             unlabelled=[[], {}, config['rule'], dict(config['rule'], shapes=dict(mean=[0.]*4, spread=[0.]*4))]).items():
         for v in values: yield 'checkpoint: config', refused(forged({**config, key: v}))
