@@ -1,10 +1,10 @@
-"""Chapter 05d: what the recipe says of species that took no part, over several trainings; and are several trainings better than one? Writes results/seeds.csv.
+"""Chapter 05f: what the recipe says of species that took no part, over several trainings; and are several trainings better than one? Writes results/seeds.csv.
 
     python experiments/seeds.py RUN [--seeds 0 1 2]        RUN is that of tools/build_box.py: twelve species, each left out in turn
 
 A seed is a training: which leaves a step draws, and in which order; what they are laid on stays. Each row is a species as photographed, told by models that
-have not seen it, under rules that have not either. `alone` is each leaf by itself; `together` all leaves of the species looked at together, without a label;
-`known` beside five healthy and five diseased ones. `flipped` is the share of leaves whose verdict another ground turns. Way `one`: a training. `mean of
+have not seen it, under rules that have not either. `alone` is each leaf by itself; `together` all leaves of the species looked at together, without a label.
+`flipped` is the share of leaves whose verdict another ground turns. Way `one`: a training. `mean of
 weights`: one model whose weights are the mean of all trainings' (Wortsman 2022); `mean of logits`: all models asked. Nothing is asked of field/.
 """
 import argparse, sys
@@ -20,7 +20,7 @@ from plantnb.best import judged_left_out
 from plantnb.data import targets
 from plantnb.embeddings import CORES
 from plantnb.generalise import rule_left_out, rule_unlabelled
-from plantnb.metrics import ranked_metrics
+from plantnb.metrics import decided_metrics, ranked_metrics
 from plantnb.verdict import probability, unlabelled
 
 
@@ -33,8 +33,9 @@ def averaged(models):
 
 def ranked(y, p):
     "AUROC, balanced accuracy at a half, ECE."
-    auroc, ece, _ = (float(v[0]) for v in ranked_metrics(y, p, np.ones((1, len(y)))))
-    return auroc, np.mean([((p >= .5) == y)[y == k].mean() for k in (0, 1)]), ece
+    one = np.ones((1, len(y)))
+    (auroc, ece, _), (right, *_) = ranked_metrics(y, p, one), decided_metrics(y, (p >= .5) == y, one)
+    return float(auroc[0]), float(right[0]), float(ece[0])
 
 
 def told(loso):

@@ -546,7 +546,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'plantnb.nets.Baseline.forward': ('baseline.html#baseline.forward', 'plantnb/nets.py'),
                               'plantnb.nets.Best': ('few.html#best', 'plantnb/nets.py'),
                               'plantnb.nets.Best.__init__': ('few.html#best.__init__', 'plantnb/nets.py'),
-                              'plantnb.nets.Best.few': ('few.html#best.few', 'plantnb/nets.py'),
                               'plantnb.nets.Body': ('baseline.html#body', 'plantnb/nets.py'),
                               'plantnb.nets.Body.__init__': ('baseline.html#body.__init__', 'plantnb/nets.py'),
                               'plantnb.nets.Body.forward': ('baseline.html#body.forward', 'plantnb/nets.py'),

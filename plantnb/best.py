@@ -10,6 +10,7 @@ __all__ = ['EACH', 'STEPS', 'LOOKED_AT', 'some_of_each', 'fit_tuned', 'Recipe', 
 import hashlib
 import numpy as np, pandas as pd, torch
 from copy import deepcopy
+from functools import cache, partial
 from inspect import signature
 from itertools import compress
 from pathlib import Path
@@ -152,13 +153,14 @@ def rules_left_out(lab:pd.DataFrame, left_out:dict, loso:pd.DataFrame, # from `j
                    seed:int=0, # of chance
                   )->dict: # loso, and three rules: for a leaf by itself, beside a few known ones, among many unknown ones
     "What species left out say of the next one."
-    shots = partial(rule_for_shots, left_out, lab, seed=seed)
+    shots = cache(partial(rule_for_shots, left_out, lab, seed=seed)) # a checkpoint keeps them, and the protocols ask for them
     return dict(loso=loso, rule=rule_left_out(loso), shots=shots, unlabelled=rule_unlabelled(loso, seed))
 
 def rule_fields(looked:dict # from `rules_left_out`
                )->dict: # of a checkpoint's config
     "The rules as a checkpoint keeps them: those beside a few known leaves by how many there are."
-    return {k: v for k,v in dict(looked, shots=rules_for_known(looked['shots'])).items() if k in ('rule', 'shots', 'unlabelled') and v is not None}
+    fields = dict(rule=looked['rule'], shots=rules_for_known(looked['shots']), unlabelled=looked['unlabelled'])
+    return {k: rule for k,rule in fields.items() if rule is not None}
 
 def history_of(found:dict # from `fit_best`
               )->pd.DataFrame: # from `loso_table`, and `look`: once or closer

@@ -17,7 +17,6 @@ from pathlib import Path
 from torch import Tensor, nn
 from fastcore.basics import patch
 from .core import *
-from .verdict import *
 
 # %% ../nbs/000_nets.ipynb #8e087f36
 PACKAGED = { # name: architecture, package that its weights come with (the first is a requirement, the others are not), file, SHA-256
@@ -322,13 +321,6 @@ class Best(Baseline):
     def __init__(self, body): super().__init__(body, StagePool(body))
 
 BUILDERS['best'] = lambda config: Best(make_body(config['backbone'], pretrained=False))
-
-# %% ../nbs/05c_few.ipynb #895f04f3
-@patch
-def few(self:Best, z:np.ndarray, labels:np.ndarray, strength:float=3. # as for `move_head`
-       )->callable: # (n, d) -> (n,) log-odds of diseased
-    "This head, moved towards a few labelled leaves."
-    return move_head(lambda q: evidence(self, q), z, labels, strength)
 
 # %% ../nbs/05c_few.ipynb #7f361732
 def with_head(best:Best, # shared

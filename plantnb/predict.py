@@ -308,7 +308,7 @@ def references(self:Predictor,
 # %% ../nbs/07a_yours.ipynb #684921fb
 @patch
 def _shots_rule(self:Predictor, labels):
-    "The rule that was fitted for as many references of a label, or for the nearest number below; where there is none, the threshold is halfway between them."
+    "The rule that was fitted for as many references of a label, or for the nearest number below; where there is none, the threshold lies between both labels."
     alone, known = not labels.any(), self.config.get('shots')
     if not known: return dict(scale=1., bias=self.rule.get('prior', 0.), threshold=.5)
     fitted = {int(k.removeprefix('healthy-')): rule for k,rule in known.items() if k.startswith('healthy-') == alone}

@@ -47,7 +47,7 @@ PLAN = { # module -> what it may import of the others, which all stand above it:
         'heat': 'core photos',
     },
     'networks, without fastai': {
-        'nets': 'core verdict',
+        'nets': 'core',
         'embeddings': 'core photos looks nets',
         'explain': 'core photos heat nets',
     },
