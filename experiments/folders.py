@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit, log
 from shared import recipe_of
-from plantnb.best import judged_left_out
 from plantnb.data import make_manifest, targets
 from plantnb.evaluation import evaluate, score_rows
 from plantnb.generalise import rule_left_out, rule_unlabelled, transductive
@@ -104,7 +103,7 @@ def main():
         print(table[['protocol', 'species', 'leaves', *MEASURES]].to_string(index=False))
     if args.run:
         recipe = recipe_of(args.run)
-        in_folders(judged_left_out(recipe.lab, recipe.views, recipe.learner())[1])
+        in_folders(recipe.judged_left_out(recipe.learner())[1])
 
 
 def in_folders(loso):

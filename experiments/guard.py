@@ -1,24 +1,27 @@
 """Chapter 07b: does "this is no leaf" know a leaf from what is none? Writes results/guard.csv, with --ways results/guard_ways.csv.
 
-    python experiments/guard.py LEAVES [--ways] [--line] [--store FOLDER]
+    python experiments/guard.py LEAVES RUN [--ways] [--line] [--store FOLDER]       RUN of tools/build_box.py, whose models it takes
+    python experiments/guard.py LEAVES --ways                                       that alone, or --line
 
 LEAVES holds the rehearsal leaves (plantvillage, plantvillage_more, open), sixty of a species and label are taken; the pictures without a leaf
 are those of pictures.py. AUROC: leaves of a species left out, as photographed and on grounds that judge, against pictures; the mean over species.
 FPR95: the share of the pictures that pass where 95 % of those leaves do. `lost`: the share of a species' leaves, as photographed, called "no leaf"
 at the threshold that loses 5 % of the other species' leaves. --ways compares ways on the half 'choose', each third of its packages scored by what
-was learned from the others. Then the guard of the book is judged on the half 'judge': on frozen features by twelve species left out, and on
-those of the model in the box, by the six that it never saw. --line writes what ships, plantnb/no_leaf.safetensors, learned on the half 'choose'.
+was learned from the others. The guard of the book is judged on the half 'judge', by twelve species left out: on frozen features, and on
+those of the recipe, whose body has not seen the species either. --line writes what ships, plantnb/no_leaf.safetensors, learned on the half 'choose'.
 """
 import argparse, sys
+from functools import cache
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from pictures import FOLDER, pictures
-from shared import Pictures, say
+from shared import Pictures, recipe_of, say
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from plantnb.closer import OneWindow
 from plantnb.core import save_tensors
 from plantnb.data import make_manifest
 from plantnb.embeddings import LeafFiles, embed_dataset, stored
@@ -26,11 +29,10 @@ from plantnb.finetune import End, Trunk
 from plantnb.grounds import GROUNDS, Composites, LeafPool
 from plantnb.guard import Bare, PICTURES, nearer_to_leaves, one_line
 from plantnb.nets import make_body
-from plantnb.predict import load
 
 SETS, MIDDLE, EACH = ('plantvillage', 'plantvillage_more', 'open'), 304, 60
 THIRDS = {'tuxpaint-stamps-default': 0, 'opencv-doc': 1, 'face_recognition': 1} # of the packages to choose on; all others are 2
-WITH = 'grounds and pictures'
+LEARNED, WITH = ('photo', 'train'), 'grounds and pictures' # how the leaves were shown; the recipe's own line learns from windows too, as `fit_guard` does
 
 
 def leaves(folder):
@@ -44,28 +46,31 @@ def leaves(folder):
 class Seen:
     "What a body sees of leaves (`leaf`, by view), bare grounds (`bare`, by family) and `shown` pictures: (n, d) each. `trunks` is what its frozen part kept."
     def __init__(self, folder, store):
-        self.store, self.trunk = store, Trunk(make_body())
+        self.store, self.trunk = store, Trunk(make_body(), 16)
         lab, files, rows = leaves(folder)
         self.lab, self.group = lab.iloc[rows].reset_index(drop=True), lab.species[rows].replace(dict(chilli='pepper')).to_numpy()
         some = [files[i] for i in rows]
-        self.trunks = {'photo': self.kept('photo', lambda: LeafFiles(files), rows)}
+        self.trunks = {'photo': self.kept('photo', lambda: LeafFiles(files), rows), 'window': self.kept('window', lambda: OneWindow(files), rows)}
         for f in GROUNDS:
             self.trunks[f] = self.kept(f, lambda: Composites(files, lab, f, LeafPool(files, lab, seed=0), 0, 256), rows)
             self.trunks[f'bare-{f}'] = self.kept(f'bare-{f}', lambda: Bare(some, f, 240), range(240))
         self.table, arrays = pictures()
         self.trunks['pictures'] = self.kept('pictures', lambda: Pictures(arrays), range(len(arrays)), self.table.sha256.tolist())
         self.table = self.table.assign(third=self.table.package.map(THIRDS).fillna(2))
+        self.frozen = {name: np.asarray(kept[:, :self.trunk.stages.n_features], np.float32) for name, kept in self.trunks.items()}
     def kept(self, name, data, rows, keys=None):
         say(name)
         compute = lambda new: embed_dataset(self.trunk, torch.utils.data.Subset(data(), [rows[i] for i in new]))
-        return stored(self.store/f'{name}.safetensors', keys or [str(i) for i in rows], compute)
-    def through(self, body=None):
-        "Features of all, with the last layers of `body`; None: as they were frozen."
-        n = self.trunk.stages.n_features
-        if body is None: return {name: np.asarray(kept[:, :n], np.float32) for name, kept in self.trunks.items()}
-        end = End(body)
-        tuned = lambda name, kept: stored(self.store/f'{name}-box.safetensors', [str(i) for i in range(len(kept))], lambda new: end.features(kept[new]))
-        return {name: tuned(name, kept) for name, kept in self.trunks.items()}
+        return stored(self.store/f'{name}{self.trunk.tag}.safetensors', keys or [str(i) for i in rows], compute)
+    def through(self, body):
+        "Features of all, with the last layers of `body`."
+        end = End(body, 16)
+        return {name: end.features(kept) for name, kept in self.trunks.items()}
+    def both(self):
+        "Species of which both labels are there."
+        n = self.lab.assign(group=self.group).groupby('group').label.nunique()
+        return sorted(n.index[n == 2])
+    def choose(self): return ((self.table.half == 'choose') & (self.table.kind != 'leaf')).to_numpy()
 
 
 # --- ways: (leaves, grounds, pictures) -> what scores features, the higher the more like a leaf
@@ -145,26 +150,24 @@ def measured(left, none):
     return dict(auroc=float(auroc), fpr95=float(np.mean([(none[s] >= at).mean() for s in left])))
 
 
-def left_out(seen, z, fit, species, pics, learn=lambda others: others):
-    "Scores by what had not seen the species: of its leaves, and a function that scores anything else."
-    for s in species:
-        others = learn(seen.group != s)
-        model = fit(np.concatenate([z['photo'][others], z['train'][others]]), z['bare-train'], pics)
-        yield s, model
+def left_out(seen, z, fit, species, pics, learned=LEARNED):
+    "What had not seen the species: a function that scores features."
+    others = seen.group != species
+    return fit(np.concatenate([z[view][others] for view in learned]), z['bare-train'], pics)
 
 
 def compare(seen):
     "A row a way: the half 'choose', package by package."
-    z, t = seen.through(), seen.table
-    both = seen.lab.assign(group=seen.group).groupby('group').label.nunique()
-    rows, usable = [], ((t.half == 'choose') & (t.kind != 'leaf')).to_numpy()
+    z, t = seen.frozen, seen.table
+    rows, usable = [], seen.choose()
     for (name, of, negatives), way in WAYS.items():
         for seed in range(3 if name.startswith('layer') else 1):
             parts = []
             for third in range(3):
                 test, known = usable & (t.third == third).to_numpy(), usable & (t.third != third).to_numpy()
                 left, none, bare = {}, {}, {}
-                for s, model in left_out(seen, z, way(seed), both.index[both == 2], z['pictures'][known]):
+                for s in seen.both():
+                    model = left_out(seen, z, way(seed), s, z['pictures'][known])
                     left[s], none[s], bare[s] = [model(z[v][seen.group == s]) for v in ('photo', 'judge')], model(z['pictures'][test]), model(z['bare-judge'])
                 at = np.quantile(np.concatenate([np.concatenate(v) for v in left.values()]), .05)
                 lost = share_lost(left, 0)
@@ -176,64 +179,64 @@ def compare(seen):
     return pd.DataFrame(rows)
 
 
-def of_guard(seen, z, fit, species, learn, guard, half='judge'):
-    "Rows of a guard: all pictures of a half, each kind of them, grounds that judge, and each species left out."
-    left, none, bare = {}, {}, {}
-    t, choose = seen.table, ((seen.table.half == 'choose') & (seen.table.kind != 'leaf')).to_numpy()
-    for s, model in left_out(seen, z, fit, species, z['pictures'][choose], learn):
+def of_guard(seen, guard, features, fit, learned=LEARNED):
+    "Rows of a guard: all pictures of the half 'judge', each kind of them, grounds that judge, and each species left out, whose features are `features(species)`."
+    left, none, bare, t = {}, {}, {}, seen.table
+    for s in seen.both():
+        z = features(s)
+        model = left_out(seen, z, fit(s), s, z['pictures'][seen.choose()], learned)
         left[s], none[s], bare[s] = [model(z[v][seen.group == s]) for v in ('photo', 'judge')], model(z['pictures']), model(z['bare-judge'])
-    lost, judged = share_lost(left, 0), ((t.half == half) & (t.kind != 'leaf')).to_numpy()
-    at = np.quantile(np.concatenate([np.concatenate(v) for v in left.values()]), .05)
+    lost, judged = share_lost(left, 0), ((t.half == 'judge') & (t.kind != 'leaf')).to_numpy()
     row = lambda what, leaf, n, **kwargs: dict(guard=guard, what=what, leaf=leaf, n=int(n), **{k: round(float(v), 4) for k, v in kwargs.items()})
     rows = [row('all pictures', False, judged.sum(), **measured(left, {s: v[judged] for s, v in none.items()}))]
     for kind in sorted(t.kind[judged].unique()):
         of = judged & (t.kind == kind).to_numpy()
         rows.append(row(kind, False, of.sum(), **measured(left, {s: v[of] for s, v in none.items()})))
-    rows.append(row('bare grounds', False, len(z['bare-judge']), **measured(left, bare)))
+    rows.append(row('bare grounds', False, len(seen.frozen['bare-judge']), **measured(left, bare)))
     rows.append(row('all species', True, sum(len(v[0]) for v in left.values()), lost=np.mean([*lost.values()])))
     return rows + [row(s, True, len(left[s][0]), lost=lost[s]) for s in sorted(lost)]
 
 
-def judge(seen):
-    "The guards on frozen features, and on those of the model in the box."
-    frozen, both = seen.through(), seen.lab.assign(group=seen.group).groupby('group').label.nunique()
-    both = sorted(both.index[both == 2])
-    rows = of_guard(seen, frozen, by_line(shown=False, C=1e-3), both, lambda others: others, 'grounds, frozen features')
-    rows += of_guard(seen, frozen, by_line(), both, lambda others: others, f'{WITH}, frozen features')
-    box = load()
-    tuned, known = seen.through(box.model.features.body), np.isin(seen.group, sorted(set(seen.group[(seen.lab.source == 'plantvillage').to_numpy()])))
-    new = [s for s in both if not known[seen.group == s].any()]
-    own = lambda leaf, bare, pics: nearer_to_leaves(leaf, bare)
+def judge(seen, recipe):
+    "The guards on frozen features, and on those of the recipe."
+    learn, frozen = recipe.learner(), seen.frozen
+    @cache
+    def tuned(s): return seen.through(learn(np.flatnonzero(recipe.lab.species != s)).features.body)
     def score(line): return lambda z: z @ line[0] + line[1]
-    rows += of_guard(seen, tuned, lambda *a: score(own(*a)), new, lambda others: known, 'grounds, the box')
-    def joined(leaf, bare, pics): # leaf and bare are the box's; the line of pictures was learned on frozen features, without the species left out
-        s = next(todo)
+    def joined(s): # leaf and bare are the recipe's; the line of pictures was learned on frozen features, without the species
         others = seen.group != s
-        line = logistic(np.concatenate([frozen['photo'][others], frozen['train'][others]]), frozen['bare-train'], frozen['pictures'][((seen.table.half == 'choose') & (seen.table.kind != 'leaf')).to_numpy()])
-        return score(one_line(own(leaf, bare, pics), line, leaf))
-    todo = iter(new)
-    return pd.DataFrame(rows + of_guard(seen, tuned, joined, new, lambda others: known, f'{WITH}, the box'))
+        line = logistic(np.concatenate([frozen[view][others] for view in LEARNED]), frozen['bare-train'], frozen['pictures'][seen.choose()])
+        return lambda leaf, bare, pics: score(one_line(nearer_to_leaves(leaf, bare), line, leaf))
+    return pd.DataFrame(of_guard(seen, 'grounds, frozen features', lambda s: frozen, lambda s: by_line(shown=False, C=1e-3))
+        + of_guard(seen, f'{WITH}, frozen features', lambda s: frozen, lambda s: by_line())
+        + of_guard(seen, 'grounds, the recipe', tuned, lambda s: lambda leaf, bare, pics: score(nearer_to_leaves(leaf, bare)), (*LEARNED, 'window'))
+        + of_guard(seen, f'{WITH}, the recipe', tuned, joined, (*LEARNED, 'window')))
 
 
 def write_line(seen):
-    z, t = seen.through(), seen.table
-    used = ((t.half == 'choose') & (t.kind != 'leaf')).to_numpy()
-    w, b = logistic(np.concatenate([z['photo'], z['train']]), z['bare-train'], z['pictures'][used])
+    z, t, used = seen.frozen, seen.table, seen.choose()
+    w, b = logistic(np.concatenate([z[view] for view in LEARNED]), z['bare-train'], z['pictures'][used])
     about = dict(learned='python experiments/guard.py LEAVES --line', pictures=str(int(used.sum())), packages=', '.join(sorted(t.package[used].unique())),
         leaves=str(2*len(seen.lab)), species=str(len(set(seen.group))))
     save_tensors(dict(weights=torch.from_numpy(w.astype(np.float32)), bias=torch.tensor(b)), PICTURES, about)
 
 
-if __name__ == '__main__':
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('leaves', type=Path)
+    parser.add_argument('run', type=Path, nargs='?')
     parser.add_argument('--ways', action='store_true')
     parser.add_argument('--line', action='store_true')
     parser.add_argument('--store', type=Path, default=FOLDER.parent/'guard')
     args = parser.parse_args()
+    if not (args.run or args.ways or args.line): parser.error('RUN is missing')
     seen = Seen(args.leaves, args.store)
     if args.line: write_line(seen)
-    for name, measure in [*[('guard_ways.csv', compare)]*args.ways, ('guard.csv', judge)]:
-        t = measure(seen).assign(command='python experiments/guard.py LEAVES' + ' --ways'*(measure is compare), data='rehearsal leaves')
-        t.to_csv(ROOT/'results'/name, index=False)
-        print(t.drop(columns=['command', 'data']).to_string(index=False))
+    def keep(name, t, command):
+        t.assign(command=f'python experiments/guard.py LEAVES {command}', data='rehearsal leaves').to_csv(ROOT/'results'/name, index=False)
+        say(t.to_string(index=False))
+    if args.ways: keep('guard_ways.csv', compare(seen), '--ways')
+    if args.run: keep('guard.csv', judge(seen, recipe_of(args.run)), 'RUN')
+
+
+if __name__ == '__main__': main()

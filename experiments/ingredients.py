@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from shared import say
 from plantnb import toy
-from plantnb.best import Recipe, judged_left_out, some_of_each
+from plantnb.best import Recipe, some_of_each
 from plantnb.core import sha256_of
 from plantnb.data import prepare, read_manifest
 from plantnb.embeddings import CORES, embed_dataset, embed_once, stored
@@ -179,7 +179,7 @@ class Bench:
     def tuned(self):
         "(way, scores) of the recipe, whose body learns."
         recipe = self.recipe()
-        yield 'fine-tuned: the recipe', judged_left_out(self.lab, recipe.views, recipe.learner())[1]
+        yield 'fine-tuned: the recipe', recipe.judged_left_out(recipe.learner())[1]
     def styles(self):
         "(way, scores) of ways whose body learns with mixed styles; all from the same models."
         recipe = self.recipe()

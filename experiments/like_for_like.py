@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from metric_heads import by_product
 from shared import recipe_of
-from plantnb.best import judged_left_out, some_of_each
+from plantnb.best import some_of_each
 from plantnb.core import LABELS
 from plantnb.data import cell_weights, read_manifest, targets
 from plantnb.distance import fit_metric_head
@@ -193,7 +193,7 @@ def main(run):
     body, files, store, found, rows = make_body(), [run/f for f in m.filename], run/'embeddings', {}, []
     views = {'as photographed': embed_once(body, files, store), 'judge': embed_composites(body, files, m, 'judge', store, workers=2)}
     job = recipe_of(run)
-    left_out, loso = judged_left_out(m, job.views, job.learner())
+    left_out, loso = job.judged_left_out(job.learner())
     for species in sorted(left_out):
         known = m.assign(split=m.split.where(m.species != species, 'test'))
         fixed = {**untrained(views, known), **recipe(left_out, loso, m, species)}

@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from shared import recipe_of, say
-from plantnb.best import judged_left_out
 from plantnb.data import targets
 from plantnb.embeddings import embed_once
 from plantnb.finetune import End
@@ -77,8 +76,8 @@ def frozen(recipe):
 def recipes(recipe):
     "Rows of the recipe."
     lab = recipe.lab
-    for species,(best, seen) in judged_left_out(lab, recipe.views, recipe.learner())[0].items():
-        some, end = np.random.default_rng(0).permutation(np.flatnonzero(lab.species != species))[:1000], End(best.features.body)
+    for species,(best, seen) in recipe.judged_left_out(recipe.learner())[0].items():
+        some, end = np.random.default_rng(0).permutation(np.flatnonzero(lab.species != species))[:1000], recipe.end(best)
         training = np.concatenate([end.features(kept[some]) for view,kept in recipe.views.items() if view != 'judge']).std(0) + 1e-3
         for (view, z), seed in product(seen.items(), range(SEEDS)):
             for row in asked(partial(evidence, best), z, lab[lab.species == species], training, seed): yield dict(model='the recipe', view=view, species=species, seed=seed, **row)

@@ -18,7 +18,6 @@ sys.path[:0] = [str(ROOT), str(ROOT/'experiments')]
 from ingredients import Bench
 from keep import commit
 from shared import say
-from plantnb.best import judged_left_out
 from plantnb.data import read_manifest, targets
 from plantnb.export import graph_of
 from plantnb.graph import whole_graph
@@ -55,7 +54,7 @@ def rows(run, seed):
     "A row a species and way."
     bench = Bench(run, read_manifest(run/'manifest.csv'), seed)
     recipe, rng = bench.recipe(), np.random.default_rng(seed)
-    left_out, _ = judged_left_out(bench.lab, recipe.views, recipe.learner())
+    left_out, _ = recipe.judged_left_out(recipe.learner())
     files = np.array([str(f) for f in bench.files])
     for species,(best, _) in left_out.items():
         mine = (bench.lab.species == species).to_numpy()

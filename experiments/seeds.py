@@ -4,7 +4,8 @@
 
 A seed is a training: which leaves a step draws, and in which order; what they are laid on stays. Each row is a species as photographed, told by models that
 have not seen it, under rules that have not either. `alone` is each leaf by itself; `together` all leaves of the species looked at together, without a label.
-`flipped` is the share of leaves whose verdict another ground turns. Way `one`: a training. `mean of
+`flipped` is the share of leaves whose verdict a drawn ground turns, on which the leaf lies anew, in another size, light and place; `swapped` the same where the leaf
+stays as it is and only what is around it changes (looked at once, sixty leaves of a label). Way `one`: a training. `mean of
 weights`: one model whose weights are the mean of all trainings' (Wortsman 2022); `mean of logits`: all models asked. Nothing is asked of field/.
 """
 import argparse, sys
@@ -15,13 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
-from shared import photographs_of, recipe_of, say
-from plantnb.best import judged_left_out
+from shared import Pictures, photographs_of, recipe_of, say
+from shortcuts import changed
 from plantnb.data import targets
-from plantnb.embeddings import CORES
+from plantnb.embeddings import CORES, embed_dataset
 from plantnb.generalise import rule_left_out, rule_unlabelled
 from plantnb.metrics import decided_metrics, ranked_metrics
-from plantnb.verdict import probability, unlabelled
+from plantnb.verdict import evidence, probability, unlabelled
 
 
 def averaged(models):
@@ -50,9 +51,25 @@ def told(loso):
         yield dict(species=species, auroc=auroc, alone=alone, ece=ece, together=together, ece_together=ece_together, flipped=((p >= .5) != (q >= .5)).mean())
 
 
+def swapped(recipe, run):
+    "{species: what a `Trunk` keeps of some of its leaves as photographed, and of the same on a ground that judges}."
+    trunk, two = recipe.trunk(), ('as photographed', 'ground swapped')
+    return {species: [embed_dataset(trunk, Pictures(pictures[what])) for what in two] for species,_,pictures in changed(recipe.lab, run, each=60)}
+
+
+def turned(recipe, models, loso, pairs):
+    "{species: the share of its leaves whose verdict the ground around them turns}, by models that have not seen it, under rules of the others."
+    found = {}
+    for species,kept in pairs.items():
+        rule, end = rule_left_out(loso[loso.species != species]), recipe.end(models[species])
+        before, after = (probability(evidence(models[species], end.features(trunks)), rule) >= .5 for trunks in kept)
+        found[species] = (before != after).mean()
+    return found
+
+
 def looked(recipe, photographs, learn):
     "{look: from `leave_one_out`}, and the models."
-    left_out, once = judged_left_out(recipe.lab, recipe.views, learn)
+    left_out, once = recipe.judged_left_out(learn)
     return dict(once=once, closer=recipe.look_closer(left_out, photographs, workers=CORES)[2]), {s: model for s,(model, _) in left_out.items()}
 
 
@@ -69,10 +86,13 @@ def main():
     ways['mean of weights', 'all'] = looked(recipe, photographs, learned)[0]
     def joined(look): return ways['one', args.seeds[0]][look].assign(logit=np.mean([asked[look].logit for asked,_ in of_seed.values()], 0))
     ways['mean of logits', 'all'] = {look: joined(look) for look in ('once', 'closer')}
+    pairs = swapped(recipe, args.run)
+    turns = {('one', seed, 'once'): turned(recipe, models, asked['once'], pairs) for seed,(asked, models) in of_seed.items()}
     t = pd.DataFrame([dict(way=way, seed=seed, look=look, **row) for (way, seed),asked in ways.items() for look,loso in asked.items() for row in told(loso)])
+    t['swapped'] = [turns.get((way, seed, look), {}).get(species) for way,seed,look,species in t[['way', 'seed', 'look', 'species']].itertuples(index=False)]
     how = dict(data=f'rehearsal leaves, {len(species)} species, each left out', commit=commit(), command='python experiments/seeds.py RUN')
     t.round(4).assign(**how).to_csv(ROOT/'results/seeds.csv', index=False)
-    say(t.groupby(['look', 'way', 'seed'])[['auroc', 'alone', 'together', 'ece', 'ece_together', 'flipped']].mean().round(3).to_string())
+    say(t.groupby(['look', 'way', 'seed'])[['auroc', 'alone', 'together', 'ece', 'ece_together', 'flipped', 'swapped']].mean().round(3).to_string())
     say(t[t.look == 'closer'].pivot_table(index='species', columns=['way', 'seed'], values='auroc').round(3).to_string())
 
 

@@ -2,7 +2,7 @@
 import json
 import numpy as np, torch
 from functools import partial
-from plantnb.best import Recipe, judged_left_out, some_of_each
+from plantnb.best import Recipe, some_of_each
 from plantnb.copies import originals_of
 from plantnb.data import read_manifest
 from plantnb.embeddings import CORES
@@ -31,7 +31,7 @@ def recipe_of(run):
 def left_out_of(run):
     "{look: from `leave_one_out`}: what the models of a run say of the species that each has not seen, once and, where it looks closer, closer."
     recipe = recipe_of(run)
-    left_out, once = judged_left_out(recipe.lab, recipe.views, recipe.learner())
+    left_out, once = recipe.judged_left_out(recipe.learner())
     if (photographs := photographs_of(run, recipe.lab)) is None: return dict(once=once)
     return dict(once=once, closer=recipe.look_closer(left_out, photographs, workers=CORES)[2])
 

@@ -68,7 +68,7 @@ def changed(m, run, each=150):
 
 def shown(recipe, run):
     "The same, with what a `Trunk` keeps of the pictures."
-    trunk = Trunk(recipe.body)
+    trunk = recipe.trunk()
     for species,rows,pictures in changed(recipe.lab, run): yield species, rows, {what: embed_dataset(trunk, Pictures(p)) for what,p in pictures.items()}
 
 
@@ -93,10 +93,9 @@ def ranked(truth, score, said):
     return dict(auroc=roc_auc_score(truth, score), balanced_accuracy=balanced_accuracy_score(truth, said))
 
 
-def told(best, rule, species, truth, kept):
+def told(recipe, best, rule, species, truth, kept):
     "A row a kind of picture: what a model that has not seen the species says, and how that differs from what it says of the photograph."
-    end = End(best.features.body)
-    scores = {what: probability(evidence(best, end.features(trunks)), rule) for what,trunks in kept.items()}
+    scores = {what: probability(evidence(best, recipe.see(best, trunks)), rule) for what,trunks in kept.items()}
     before = scores['as photographed']
     for what,score in scores.items():
         said = score >= rule['threshold']
@@ -115,8 +114,8 @@ def trainings(run, seeds, names):
                 if species not in pair: continue
                 own = np.flatnonzero(lab.species == species)
                 views = {view: recipe.views[view][own] for view in ('as photographed', 'judge')}
-                rows += told(best, rule, species, targets(lab.iloc[own]), views)
-                rows += [row for row in told(best, rule, species, targets(lab.iloc[some]), kept) if row['what'] != 'as photographed']
+                rows += told(recipe, best, rule, species, targets(lab.iloc[own]), views)
+                rows += [row for row in told(recipe, best, rule, species, targets(lab.iloc[some]), kept) if row['what'] != 'as photographed']
         table = pd.DataFrame(rows).assign(way=name, seed=seed)
         say(seed, name, table.groupby('what')[['auroc', 'balanced_accuracy', 'moved', 'flipped']].mean().round(4).to_dict('index'))
         yield table
@@ -136,7 +135,7 @@ def shortcuts(run):
     rows = [*(dict(way='', **row) for row in border(m, run)), *alone(recipe, changes)]
     for species,some,kept in changes:
         known, truth = np.flatnonzero(lab.species != species), targets(lab.iloc[some])
-        for way,learn in ways.items(): rows += [dict(way=way, **row) for row in told(learn(known), rule, species, truth, kept)]
+        for way,learn in ways.items(): rows += [dict(way=way, **row) for row in told(recipe, learn(known), rule, species, truth, kept)]
         say(pd.DataFrame(rows).query('species == @species').round(3).to_string())
     return pd.DataFrame(rows)
 

@@ -23,7 +23,7 @@ def closer_features(end:End, # of the body whose `Trunk` kept it, fine-tuned
                    )->np.ndarray: # (n, n_features) float32
     "The features of each look, and the mean of them."
     f, channels = end.pool.n_features, 0 if end.layers is None else end.channels
-    whole, small = (f + channels*(side//32)**2 for side in (size, round(SMALL*size)))
+    whole, small = (f + channels*(side//end.stride)**2 for side in (size, round(SMALL*size)))
     parts = np.split(kept, range(whole, kept.shape[1], small), 1)
     return np.mean([end.features(part) for part in parts], 0)
 

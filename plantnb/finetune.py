@@ -9,6 +9,7 @@ __all__ = ['Trunk', 'End', 'Filtered', 'Folded', 'folded', 'mix_styles', 'Scaled
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from contextlib import contextmanager
 from copy import deepcopy
+from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from fastcore.all import *
 from fastai.callback.schedule import combined_cos
@@ -18,13 +19,12 @@ from .generalise import *
 
 # %% ../nbs/05b_finetune.ipynb #fcef0d32
 class Trunk(nn.Module):
-    "What is kept of a picture, so that the end of a body can learn without the rest: its features, and its map at 1/32 of the size."
-    tag = '-trunk2'
-    def __init__(self, body):
+    "What is kept of a picture, so that the end of a body can learn without the rest: its features, and the map with which the end begins."
+    def __init__(self, body, stride=32):
         super().__init__()
-        self.stages, self.halving = StagePool(body), (end_of(body) or [None])[0]
+        self.stages, self.halving, self.tag = StagePool(body), (end_of(body, stride) or [None])[0], {32: '-trunk2', 16: '-trunk16'}[stride]
     def train(self, mode=True): return super().train(False)
-    def forward(self, x): # (n, 3, h, w) in 0..1 -> (n, n_features + channels*h/32*w/32) float16
+    def forward(self, x): # (n, 3, h, w) in 0..1 -> (n, n_features + channels*h/stride*w/stride) float16
         maps = self.stages.maps(x)
         if self.halving is None: return self.stages.pool(maps).half()
         with fast_math(x.device): halved = self.halving(maps[-2])
@@ -32,10 +32,10 @@ class Trunk(nn.Module):
 
 # %% ../nbs/05b_finetune.ipynb #ceb5cf7c
 class End(nn.Module):
-    "The end of a body on what a `Trunk` of the same body kept: its features, as they are with the layers that it has now."
-    def __init__(self, body):
+    "The end of a body on what a `Trunk` of the same body and stride kept: its features, as they are with the layers that it has now."
+    def __init__(self, body, stride=32):
         super().__init__()
-        self.pool, (halving, self.layers) = StagePool(body), end_of(body) or (None, None)
+        self.pool, self.stride, (halving, self.layers) = StagePool(body), stride, end_of(body, stride) or (None, None)
         self.n_middle = self.pool.n_features - 2*body.n_features
         if halving is None: return
         small = torch.zeros(1, 3, 64, 64, device=body.mean.device)
@@ -84,7 +84,10 @@ class Folded(nn.Module):
         self.filters = plain and conv.groups == conv.in_channels == conv.out_channels
     def forward(self, x):
         weight, bias = self.conv.weight*self.scale[:, None, None, None], self.norm.bias - self.norm.running_mean*self.scale
-        if self.conv.weight.requires_grad or not self.filters: return self.conv._conv_forward(x, weight, bias)
+        if isinstance(self.conv, Conv2dSame): x = pad_same(x, self.conv.kernel_size, self.conv.stride, self.conv.dilation)
+        if self.conv.weight.requires_grad: return self.conv._conv_forward(x, weight, bias)
+        if not self.filters: # one that halves the map: its way back is four times as long in bfloat16
+            with torch.autocast(x.device.type, enabled=False): return self.conv._conv_forward(x.float(), weight, bias)
         y = Filtered.apply(x, weight, self.conv.padding)
         return y + bias.to(y.dtype)[:, None, None]
 
@@ -97,7 +100,7 @@ def folded(layers:nn.Module # in evaluation mode
     for parent in [*layers.modules()]:
         for a,b in zip([*parent._modules], [*parent._modules][1:]):
             conv, norm = parent._modules[a], parent._modules[b]
-            if type(conv) is not nn.Conv2d or conv.bias is not None or not isinstance(norm, nn.BatchNorm2d): continue
+            if type(conv) not in (nn.Conv2d, Conv2dSame) or conv.bias is not None or not isinstance(norm, nn.BatchNorm2d): continue
             swapped.append((parent, a, conv, b, norm))
             still |= {norm.weight} | ({conv.weight} if conv.groups == conv.in_channels > 1 else set())
             parent._modules.update({a: Folded(conv, norm), b: getattr(norm, 'act', nn.Identity())})
@@ -142,12 +145,12 @@ def fine_tune(body:Body, # frozen; not changed
               manifest:pd.DataFrame, # n rows: `species`, `label`
               steps:int=60, bs:int=64, lr:float=1e-3, # how often, with how many pictures, and how far at most
               mix:float=0., agree:float=0., # share of batches whose styles are mixed; weight of what a leaf's logits differ by, with all views in each batch
-              seed:int=0, # of chance
+              seed:int=0, stride:int=32, # of chance; where the end begins: see `end_of`
              )->tuple: # a frozen copy of the body whose last layers have learned from leaves, and its head; the body itself where `steps` is 0 or its layers are not known
     "Last layers and head trained together, by AdamW with a rate that rises to `lr` and falls to nothing."
     if end_of(body) is None: steps = 0
     body, rng, device = deepcopy(body) if steps else body, np.random.default_rng(seed), body.mean.device
-    end, y, p = End(body), torch.from_numpy(targets(manifest)).float().to(device), cell_weights(manifest)/cell_weights(manifest).sum()
+    end, y, p = End(body, stride), torch.from_numpy(targets(manifest)).float().to(device), cell_weights(manifest)
     head = Scaled([kept[:, :end.pool.n_features].astype(np.float32) for kept in views], manifest).to(device)
     if not steps: return body, head.plain()
     keep_memory()
@@ -155,7 +158,7 @@ def fine_tune(body:Body, # frozen; not changed
         adam = torch.optim.AdamW([dict(params=learn), dict(params=head.parameters(), lr=lr/5, weight_decay=0.)], lr)
         rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step, shape=combined_cos(.2, .04, 1., 0.): shape(step/steps))
         for _ in range(steps):
-            rows, view = rng.choice(len(y), bs, p=p), rng.integers(len(views), size=bs)
+            rows, view = rng.choice(len(y), bs, p=p/p.sum()), rng.integers(len(views), size=bs)
             if agree: rows, view = np.tile(rows[:bs//len(views)], len(views)), np.repeat(range(len(views)), bs//len(views))
             middle, maps = end.split(torch.from_numpy(np.stack([views[v][i] for v,i in zip(view, rows)])).to(device))
             if rng.random() < .5: maps = maps.flip(3)

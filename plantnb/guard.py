@@ -66,7 +66,7 @@ def one_line(own:tuple, known:tuple|None, # weights and bias each: of this model
 # %% ../nbs/07b_no_leaf.ipynb #ee34c44a
 def fit_guard(model:nn.Module, # a `Best`
               leaves:pd.DataFrame, root:Path, # n rows: `species`, `filename`; the folder of their photographs
-              shown:dict, # 'as photographed', 'train', 'judge': (n, d) the model's embeddings, by themselves and on both families of grounds
+              shown:dict, # 'as photographed', 'train', 'judge', perhaps 'window': (n, d) the model's embeddings, by themselves, on both families of grounds and from nearer
               seed:int=0, how:str='crop', # of chance; see `square`
               n:int=300, reject:float=.01, # pictures without a leaf (at most two a leaf); share of left-out leaves to lose
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
@@ -74,7 +74,7 @@ def fit_guard(model:nn.Module, # a `Best`
     files, species, known = [Path(root)/f for f in leaves.filename], leaves.species.to_numpy(), line_of_pictures(model.features.body)
     pictures = {family: Bare(files, family, min(n, 2*len(files)), seed, how=how) for family in GROUNDS}
     bare = {family: embed_dataset(model.features, of, workers=CORES) for family,of in pictures.items()}
-    learn, left_out = np.stack([shown['as photographed'], shown['train']]), []
+    learn, left_out = np.stack([z for view,z in shown.items() if view != 'judge']), []
     line = lambda leaves: one_line(nearer_to_leaves(leaves, bare['train']), known, leaves)
     for one in np.unique(species):
         w, b = line(np.concatenate(learn[:, species != one]))

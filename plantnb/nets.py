@@ -305,15 +305,18 @@ class StagePool(nn.Module):
     def forward(self, x): return self.pool(self.maps(x)) # (n, 3, h, w) in 0..1 -> (n, n_features) float32
 
 # %% ../nbs/05b_finetune.ipynb #997a1df5
-def end_of(body:Body # an EfficientNet or a ResNet
-          )->tuple: # of `nn.Sequential`: (n, channels, h/16, w/16) -> (.., h/32, w/32), and from there to the body's last map; they share their layers with `body`
-    "The layer that halves the map at 1/16 of the size, and all layers after it; None for an architecture whose layers we do not know."
+def end_of(body:Body, # an EfficientNet or a ResNet
+           stride:int=32, # the end begins at a map of 1/32 of the size, or of 1/16
+          )->tuple: # of `nn.Sequential`: from the map at 1/16 to where the end begins, and from there to the body's last map; they share their layers with `body`
+    "What lies between the map at 1/16 of the size and the end (one layer, which halves it, or nothing), and the end; None for an architecture whose layers we do not know."
     net = body.net
-    if hasattr(net, 'layer4'): return net.layer4[:1], net.layer4[1:]
-    if not all(hasattr(net, name) for name in ('blocks', 'conv_head', 'bn2')): return None
-    first = int(net.feature_info[-2]['module'].split('.')[1]) + 1
-    halving, *rest = [layer for stage in net.blocks[first:] for layer in stage]
-    return nn.Sequential(halving), nn.Sequential(*rest, net.conv_head, net.bn2)
+    if hasattr(net, 'layer4'): layers = [*net.layer4]
+    elif all(hasattr(net, name) for name in ('blocks', 'conv_head', 'bn2')):
+        first = int(net.feature_info[-2]['module'].split('.')[1]) + 1
+        layers = [*(layer for stage in net.blocks[first:] for layer in stage), net.conv_head, net.bn2]
+    else: return None
+    cut = {32: 1, 16: 0}[stride]
+    return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
 
 # %% ../nbs/05c_few.ipynb #3259b291
 class Best(Baseline):

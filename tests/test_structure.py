@@ -105,7 +105,7 @@ LIMITS = {'cells of a chapter': 65, 'code lines of a chapter': 350, 'export line
 ALLOWED = { # functions that may have more parameters than the others: as many as here
     'cli.plantnb_run': 22, 'cli.plantnb_predict': 19, # the commands: an option a parameter
     # library entries, whose parameters are all the user's choices, and most of them have a default
-    'data.prepare': 12, 'evaluation.k_shot': 10, 'finetune.fine_tune': 9, 'best.fit_best': 11, 'grounds.embed_composites': 10, 'pairs.pair_dls': 9,
+    'data.prepare': 12, 'evaluation.k_shot': 10, 'finetune.fine_tune': 10, 'best.fit_best': 11, 'grounds.embed_composites': 10, 'pairs.pair_dls': 9,
     'siamese.fit_twin_cnn': 9, 'twin_resnet.fit_twin_resnet': 9, 'distance.fit_metric_head': 9, 'guard.fit_guard': 8,
     'toy.half_outline': 10, 'toy._species': 11, 'toy.draw_leaves': 8, # drawings: a leaf is made of many numbers
 }
