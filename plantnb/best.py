@@ -94,6 +94,14 @@ def trunk_views(self:Recipe, originals:list=None, # the photographs themselves, 
     return self.views
 
 # %% ../nbs/05d_best.ipynb #7581b88d
+class _Rows:
+    "Rows of a table that may lie on the disk, read when they are asked for: the maps of thousands of leaves need not fit in memory."
+    def __init__(self, table, rows): self.table, self.rows = table, rows
+    def __len__(self): return len(self.rows)
+    def __getitem__(self, at): # a row, or rows and columns
+        rows, *columns = at if isinstance(at, tuple) else (at,)
+        return self.table[(self.rows[rows], *columns)]
+
 @patch
 def learner(self:Recipe, # with its `views`, of which all but 'judge' are learned from
             steps:int=STEPS, seed:int=None, # see `fine_tune`; default: the recipe's
@@ -110,7 +118,7 @@ def learner(self:Recipe, # with its `views`, of which all but 'judge' are learne
         how = sorted({**usual, **kwargs, 'steps': steps, 'seed': seed}.items())
         told = repr((drawing('train'), body_key(self.body), learned, [*self.views], how))
         keep = self.store/f'tuned3-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors'
-        known = [kept[rows] for view,kept in self.views.items() if view != 'judge']
+        known = [_Rows(kept, rows) for view,kept in self.views.items() if view != 'judge']
         return fit_tuned(self.body, known, lab.iloc[rows].reset_index(drop=True), steps, seed, keep, **kwargs)
     return learn
 
