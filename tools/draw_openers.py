@@ -602,6 +602,10 @@ def closer():
     return card(seen, caption(64, 'once', y=162, size=16), caption(324, 'and closer', y=162, size=16), arrow(536, 62, 590, 62), box(598, 32, 76, 60, 'mean', size=17),
                 arrow(680, 62, 712, 62), text(734, 69, '0.6', 19, RED, 700))
 
+def limit():
+    def told(x, disease, words, mark, seed): return picture(x, 20, 96, leaf('ribbonleaf', disease, 'field', .35, seed)) + mark(x + 122, 66) + caption(x + 60, words, y=150, size=16)
+    return card(told(60, 'spot', 'spots', tick, 5), told(310, 'rust', 'rust', tick, 7), told(560, 'mosaic', 'a mosaic', cross, 4))
+
 def tiles():
     kinds = ('healthy', GREEN), ('rust', RED), ('healthy', GREEN), ('spot', RED), ('healthy', GREEN), ('healthy', AMBER)
     parts = [leaf('heartleaf', d, 'lab', .3, seed=30 + i) for i, (d, _) in enumerate(kinds)]
@@ -747,7 +751,7 @@ OPENERS = {
     '000_nets': nets, '00_data': data, '00a_splits': splits, '00b_own_leaves': own_leaves, '01_baseline': baseline,
     '01a_training': training, '02_siamese': siamese, '03_twin_resnet': twin_resnet, '03a_verdict': verdict, '04_evaluation': evaluation,
     '04a_shots': shots, '04b_metrics': metrics, '04c_unsure': unsure, '04d_article': article, '05_generalise': generalise,
-    '05a_grounds': on_grounds, '05b_finetune': finetune, '05c_few': few, '05d_best': best, '05e_distance': distance, '05f_closer': closer, '06_explain': explain,
+    '05a_grounds': on_grounds, '05b_finetune': finetune, '05c_few': few, '05d_best': best, '05e_distance': distance, '05f_closer': closer, '05g_limit': limit, '06_explain': explain,
     '07_predict': predict, '07a_yours': yours, '07b_no_leaf': no_leaf, '08_scale': scale, '09_run': run, 'a1_toy': toy,
     'a2_sources': sources, 'a3_cli': cli, 'a4_holds': holds, 'u00_copies': copies, 'u00_files': files, 'u00_folders': folders,
     'u00_looks': looks, 'u00_names': names, 'u00_photos': photos, 'u00_repeats': repeats, 'u00_tables': tables, 'u01_checkpoint': checkpoint,
