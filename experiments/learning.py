@@ -4,8 +4,8 @@
 
 What is told of a way and a seed stands in the table when it is done, and is not asked again while it stands there. A seed is a training: which leaves a step
 draws, and in which order. Every row is a species, at most a hundred leaves of a label, each looked at closer by a model that has not seen it; columns as in
-seeds.py, `judge` is the AUROC on grounds that no training leaf lies on. The head that the end begins with is that of `fit_head`, the same for all ways that are
-shown the leaves alike. `by_disease` in results/diseases.csv: the AUROC of each disease against the healthy leaves of its species. Nothing is asked of field/.
+seeds.py. The head that the end begins with is that of `fit_head`, the same for all ways.
+results/diseases.csv: the AUROC of each disease against the healthy leaves of its species. Nothing is asked of field/.
 """
 import argparse, sys
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
@@ -21,24 +21,20 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
 from seeds import told
-from shared import photographs_of, recipe_of, say
-from plantnb.best import LOOKED_AT, STEPS
-from plantnb.closer import embed_window
+from shared import recipe_of, say
+from plantnb.best import STEPS
+from plantnb.closer import kept_apart
 from plantnb.data import cell_weights, targets
-from plantnb.embeddings import CORES, Closer, embed_looks, embed_once, photographs_at_once
-from plantnb.finetune import End, Scaled, Trunk, folded
-from plantnb.grounds import embed_composites
-from plantnb.looks import SMALL
-from plantnb.nets import Best
-from plantnb.verdict import evidence
+from plantnb.embeddings import CORES, embed_looks
+from plantnb.finetune import Scaled, folded
+from plantnb.nets import Best, StagePool
 
-SIZE, BATCH = 256, 64
+BATCH = 64
 
 
 @dataclass(frozen=True)
 class Way:
     "How the end learns."
-    shown: tuple = ('as photographed', 'train', 'window') # ways in which a leaf is shown, one drawn for each leaf of a step
     steps: int = STEPS
     stride: int = 32 # where the end begins, see `end_of`
     bag: float = 0. # share of the steps that show all five looks at half as many leaves, and learn from the mean of their features, as it is asked later
@@ -59,68 +55,45 @@ WAYS = { # all but the recipe begin one layer later, which takes two thirds of t
 
 
 class Bench:
-    "Leaves of twelve species, and what is kept of them: to learn from, and to be asked about."
-    def __init__(self, run):
-        self.recipe = recipe_of(run)
-        self.lab, self.store, self.photographs = self.recipe.lab, self.recipe.store, photographs_of(run, self.recipe.lab)
-        self.asked = self.lab.sample(frac=1, random_state=self.recipe.seed).groupby(['species', 'label']).head(LOOKED_AT).index.sort_values() # as `look_closer` draws them
-    @cache
-    def kept(self, stride):
-        "What is shown, {way of showing: (n, ..)}, and what is asked, {view: (m, ..)}."
-        trunk, recipe = Trunk(self.recipe.body, stride), self.recipe
-        body, store, how, files = recipe.body, self.store, recipe.how, [recipe.files[i] for i in self.asked]
-        shown = {'as photographed': embed_once(body, recipe.files, store, how=how, features=trunk),
-                 'train': embed_composites(body, recipe.files, self.lab, 'train', store, trunk, recipe.seed, how=how, workers=CORES),
-                 'window': embed_window(body, self.photographs, store, trunk, recipe.seed, workers=CORES)}
-        asked = {'as photographed': embed_looks(body, [self.photographs[i] for i in self.asked], store, how=how, features=trunk, workers=CORES),
-                 'judge': embed_composites(body, files, self.lab.loc[self.asked].reset_index(drop=True), 'judge', store, Closer(trunk), recipe.seed, how=how,
-                                           bs=photographs_at_once(body.mean.device), workers=CORES)}
-        return shown, asked
+    "The recipe on leaves of twelve species, with ends that begin here or there."
+    def __init__(self, run): self.recipe = cache(lambda stride: recipe_of(run, stride))
     @cached_property
     def looks(self):
         "All five looks at every leaf, for a way that learns from them."
-        return embed_looks(self.recipe.body, self.photographs, self.store, how=self.recipe.how, features=Trunk(self.recipe.body), workers=CORES)
+        recipe = self.recipe(32)
+        return embed_looks(recipe.body, recipe.originals, recipe.store, how=recipe.how, features=recipe.trunk(), workers=CORES)
     @cache
-    def head(self, species, shown):
-        "The head that all ways begin with, of leaves that are not of a species, and are shown in some ways."
-        rows, n = (self.lab.species != species).to_numpy(), End(self.recipe.body).pool.n_features
-        return Scaled([self.kept(32)[0][view][rows, :n].astype(np.float32) for view in shown], self.lab[rows])
+    def head(self, species):
+        "The head that all ways begin with, of leaves that are not of a species: they look at the same features."
+        recipe = self.recipe(32)
+        rows, n = (recipe.lab.species != species).to_numpy(), StagePool(recipe.body).n_features
+        return Scaled([kept[rows, :n].astype(np.float32) for view,kept in recipe.views.items() if view != 'judge'], recipe.lab[rows])
     def learned(self, way, species, seed):
         "A `Best` that has not seen a species."
-        rows = (self.lab.species != species).to_numpy()
-        if way == RECIPE: return self.recipe.learner(seed=seed)(np.flatnonzero(rows))
-        views = [self.kept(way.stride)[0][view][rows] for view in way.shown]
-        body, looks = deepcopy(self.recipe.body), self.looks[rows] if way.bag else None
-        end = End(body, way.stride)
-        best = Best(body).to(body.mean.device)
-        best.head = tune(way, end, deepcopy(self.head(species, way.shown)), views, looks, self.lab[rows].reset_index(drop=True), seed).to(body.mean.device)
+        recipe = self.recipe(way.stride)
+        rows = (recipe.lab.species != species).to_numpy()
+        if way == RECIPE: return recipe.learner(seed=seed)(np.flatnonzero(rows))
+        best = Best(deepcopy(recipe.body)).to(recipe.body.mean.device)
+        views, looks = [kept[rows] for view,kept in recipe.views.items() if view != 'judge'], self.looks[rows] if way.bag else None
+        best.head = tune(way, recipe.end(best), deepcopy(self.head(species)), views, looks, recipe.lab[rows].reset_index(drop=True), seed).to(recipe.body.mean.device)
         return best
     def scores(self, way, seed):
-        "As from `leave_one_out`."
-        for species in sorted(self.lab.species.unique()):
-            best, rows = self.learned(way, species, seed), np.flatnonzero(self.lab.species[self.asked] == species)
-            end = End(best.features.body, way.stride)
-            for view,kept in self.kept(way.stride)[1].items():
-                z = np.mean([end.features(part) for part in apart(end, kept[rows])], 0)
-                yield self.lab.loc[self.asked[rows], ['filename', 'species', 'label', 'disease']].assign(view=view, logit=evidence(best, z))
-
-
-def apart(end, kept):
-    "The looks that are kept side by side, the whole first."
-    whole, small = (end.pool.n_features + end.channels*(side//end.stride)**2 for side in (SIZE, round(SMALL*SIZE)))
-    return np.split(kept, range(whole, kept.shape[1], small), 1)
+        "As from `leave_one_out`, with diseases."
+        recipe = self.recipe(way.stride)
+        left_out = {species: (self.learned(way, species, seed), None) for species in sorted(recipe.lab.species.unique())}
+        return recipe.look_closer(left_out, workers=CORES)[2].merge(recipe.lab[['filename', 'disease']])
 
 
 def tune(way, end, head, views, looks, manifest, seed):
     "`fine_tune`, with what a way does otherwise; a head, plain."
-    rng, y, p = np.random.default_rng(seed), torch.from_numpy(targets(manifest)).float(), cell_weights(manifest)/cell_weights(manifest).sum()
+    rng, y, p = np.random.default_rng(seed), torch.from_numpy(targets(manifest)).float(), cell_weights(manifest)
     species = torch.from_numpy(pd.factorize(manifest.species)[0])
     level = nn.Parameter(torch.zeros(int(species.max()) + 1))
     def seen(kept): return end.split(torch.from_numpy(np.ascontiguousarray(kept)))
     def lesson(): # features, targets and species of a step
         if way.bag and rng.random() < way.bag:
             rows = rng.choice(len(y), BATCH//2, p=p)
-            whole, *small = apart(end, looks[rows])
+            whole, *small = kept_apart(end, looks[rows])
             small = end(*seen(np.concatenate(small))).view(len(small), len(rows), -1)
             return torch.cat([end(*seen(whole))[None], small]).mean(0), y[rows], species[rows]
         rows, view = rng.choice(len(y), BATCH, p=p), rng.integers(len(views), size=BATCH)
@@ -176,9 +149,8 @@ def ask(bench, name, seed):
     "What is told of a way and a seed, into both tables."
     table = ROOT/'results/learning.csv'
     if table.exists() and ((t := pd.read_csv(table)).way.eq(name) & t.seed.eq(seed)).any(): return
-    scores = pd.concat(bench.scores(WAYS[name], seed), ignore_index=True)
-    judge = scores[scores['view'] == 'judge'].groupby('species')[['label', 'logit']].apply(lambda d: roc_auc_score(targets(d), d.logit))
-    told_of = pd.DataFrame(told(scores)).assign(judge=lambda t: t.species.map(judge))
+    scores = bench.scores(WAYS[name], seed)
+    told_of = pd.DataFrame(told(scores))
     said = dict(data='rehearsal leaves, 12 species, each left out', commit=commit(), command='python experiments/learning.py RUN')
     say(seed, name, told_of.drop(columns='species').mean().round(4).to_dict())
     for rows,where in ((told_of, table), (pd.DataFrame(by_disease(scores)), table.with_name('diseases.csv'))):

@@ -4,7 +4,7 @@
 
 A seed is a training: which leaves a step draws, and in which order; what they are laid on stays. Each row is a species as photographed, told by models that
 have not seen it, under rules that have not either. `alone` is each leaf by itself; `together` all leaves of the species looked at together, without a label.
-`flipped` is the share of leaves whose verdict a drawn ground turns, on which the leaf lies anew, in another size, light and place; `swapped` the same where the leaf
+`judge` is the AUROC on grounds that judge; `flipped` the share of leaves whose verdict a drawn ground turns, on which the leaf lies anew, in another size, light and place; `swapped` the same where the leaf
 stays as it is and only what is around it changes (looked at once, sixty leaves of a label). Way `one`: a training. `mean of
 weights`: one model whose weights are the mean of all trainings' (Wortsman 2022); `mean of logits`: all models asked. Nothing is asked of field/.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
 from keep import commit
-from shared import Pictures, photographs_of, recipe_of, say
+from shared import Pictures, recipe_of, say
 from shortcuts import changed
 from plantnb.data import targets
 from plantnb.embeddings import CORES, embed_dataset
@@ -48,7 +48,8 @@ def told(loso):
         p, q = (probability(d.logit, rule) for d in (photo, judge))
         auroc, alone, ece = ranked(y, p)
         _, together, ece_together = ranked(y, probability(unlabelled(photo.logit.to_numpy(), both['shapes'])[0], both))
-        yield dict(species=species, auroc=auroc, alone=alone, ece=ece, together=together, ece_together=ece_together, flipped=((p >= .5) != (q >= .5)).mean())
+        yield dict(species=species, auroc=auroc, alone=alone, ece=ece, together=together, ece_together=ece_together, flipped=((p >= .5) != (q >= .5)).mean(),
+                   judge=ranked(targets(judge).astype(int), q)[0])
 
 
 def swapped(recipe, run):
@@ -67,10 +68,10 @@ def turned(recipe, models, loso, pairs):
     return found
 
 
-def looked(recipe, photographs, learn):
+def looked(recipe, learn):
     "{look: from `leave_one_out`}, and the models."
     left_out, once = recipe.judged_left_out(learn)
-    return dict(once=once, closer=recipe.look_closer(left_out, photographs, workers=CORES)[2]), {s: model for s,(model, _) in left_out.items()}
+    return dict(once=once, closer=recipe.look_closer(left_out, workers=CORES)[2]), {s: model for s,(model, _) in left_out.items()}
 
 
 def main():
@@ -79,11 +80,11 @@ def main():
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     args = parser.parse_args()
     recipe = recipe_of(args.run)
-    photographs, species = photographs_of(args.run, recipe.lab), set(recipe.lab.species)
-    of_seed = {seed: looked(recipe, photographs, recipe.learner(seed=seed)) for seed in args.seeds}
+    species = set(recipe.lab.species)
+    of_seed = {seed: looked(recipe, recipe.learner(seed=seed)) for seed in args.seeds}
     ways = {('one', seed): asked for seed,(asked, _) in of_seed.items()}
     def learned(rows): return averaged([models[(species - set(recipe.lab.species[rows])).pop()] for _,models in of_seed.values()])
-    ways['mean of weights', 'all'] = looked(recipe, photographs, learned)[0]
+    ways['mean of weights', 'all'] = looked(recipe, learned)[0]
     def joined(look): return ways['one', args.seeds[0]][look].assign(logit=np.mean([asked[look].logit for asked,_ in of_seed.values()], 0))
     ways['mean of logits', 'all'] = {look: joined(look) for look in ('once', 'closer')}
     pairs = swapped(recipe, args.run)

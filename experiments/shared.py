@@ -20,11 +20,11 @@ def photographs_of(run, lab):
     return originals_of(lab, run, f'{settings["train"]} {settings["test"]}'.split()) if settings.get('look') == 'closer' else None
 
 
-def recipe_of(run):
-    "The recipe of a run on the leaves that it learned from, with its views: what is kept in the run is taken from there."
+def recipe_of(run, stride=None):
+    "The recipe of a run on the leaves that it learned from, with its views, perhaps with an end that begins elsewhere: what is kept in the run is taken from there."
     lab = some_of_each(read_manifest(run/'manifest.csv'))
     recipe = Recipe(make_body().to(default_device()), lab, [run/f for f in lab.filename], run/'embeddings', tell=say)
-    recipe.trunk_views(photographs_of(run, lab), workers=CORES)
+    recipe.trunk_views(photographs_of(run, lab), stride, workers=CORES)
     return recipe
 
 
@@ -32,8 +32,7 @@ def left_out_of(run):
     "{look: from `leave_one_out`}: what the models of a run say of the species that each has not seen, once and, where it looks closer, closer."
     recipe = recipe_of(run)
     left_out, once = recipe.judged_left_out(recipe.learner())
-    if (photographs := photographs_of(run, recipe.lab)) is None: return dict(once=once)
-    return dict(once=once, closer=recipe.look_closer(left_out, photographs, workers=CORES)[2])
+    return dict(once=once) | (dict(closer=recipe.look_closer(left_out, workers=CORES)[2]) if recipe.originals else {})
 
 
 class Pictures(torch.utils.data.Dataset):

@@ -67,9 +67,7 @@ class Recipe:
         store:Path, # folder of stores
         seed:int=0, how:str='crop', # of chance; see `square`
         tell:callable=noop, # is told each long step
-    ):
-        self.body, self.lab, self.files, self.store, self.seed, self.how, self.tell = body, lab, files, Path(store), seed, how, tell
-        self.stride = 32 # where the end that learns begins: see `end_of`
+    ): self.body, self.lab, self.files, self.store, self.seed, self.how, self.tell = body, lab, files, Path(store), seed, how, tell
     def trunk(self): return Trunk(self.body, self.stride)
     def end(self, best): return End(best.features.body, self.stride) # of what has learned here
     def see(self, best, kept): return self.end(best).features(kept) # (n, ...) float16 from a `Trunk` -> (n, d) embeddings
@@ -77,11 +75,12 @@ class Recipe:
 
 # %% ../nbs/05d_best.ipynb #7581b88e
 @patch
-def trunk_views(self:Recipe, originals:list=None, # the photographs themselves, for a window of each; the end begins one layer earlier then
+def trunk_views(self:Recipe, originals:list=None, # the photographs themselves, for a window of each and a closer look
+                stride:int=None, # where the end that learns begins, see `end_of`; default: one layer earlier with `originals` than without
                 **kwargs # `workers` and `progress` of `embed_dataset`
                )->dict: # {'as photographed', 'train', 'judge', perhaps 'window': (n, ...) float16}
     "`views`: what a `Trunk` keeps of the leaves, as photographed, on both families of grounds and, with `originals`, in a window."
-    self.stride = 16 if originals else 32
+    self.originals, self.stride = originals, stride or (16 if originals else 32)
     trunk, leaves = self.trunk(), f'best: {len(self.lab)} leaves'
     self.tell(f'{leaves} as photographed')
     self.views = {'as photographed': embed_once(self.body, self.files, self.store, how=self.how, features=trunk)}
@@ -152,13 +151,13 @@ def judged_left_out(self:Recipe, # with its `views`
 LOOKED_AT = 100 # leaves of a cell that say what a closer look is worth
 
 @patch
-def look_closer(self:Recipe, left_out:dict, # from `Recipe.judged_left_out`
-                originals:list, # a photograph a leaf
+def look_closer(self:Recipe, # with its `originals`
+                left_out:dict, # from `Recipe.judged_left_out`
                 **kwargs # `workers` and `progress` of `embed_dataset`
                )->tuple: # rows that were looked at closer; from `Recipe.judged_left_out`, of these
     "Every species looked at closer, by a model that has not seen it."
     rows = _drawn(self.lab, LOOKED_AT, self.seed).index.sort_values()
-    lab, files, photographs = self.lab.loc[rows].reset_index(drop=True), [self.files[i] for i in rows], [originals[i] for i in rows]
+    lab, files, photographs = self.lab.loc[rows].reset_index(drop=True), [self.files[i] for i in rows], [self.originals[i] for i in rows]
     self.tell(f'best: a closer look at {len(rows)} leaves')
     trunk, few = self.trunk(), photographs_at_once(self.body.mean.device)
     kept = {'as photographed': embed_looks(self.body, photographs, self.store, how=self.how, features=trunk, **kwargs),
@@ -200,8 +199,7 @@ def fit_best(body:Body, # frozen
     lab = some_of_each(manifest, each)
     known = manifest.filename.isin(lab.filename).to_numpy() # in the manifest's order
     recipe = Recipe(body, lab, [root/f for f in lab.filename], store, seed, how, tell)
-    photographs = originals and [*compress(originals, known)]
-    views, learn = recipe.trunk_views(photographs, **kwargs), recipe.learner(steps)
+    views, learn = recipe.trunk_views(originals and [*compress(originals, known)], **kwargs), recipe.learner(steps)
     left_out, loso = recipe.judged_left_out(learn)
     best = learn(np.arange(len(lab)))
     z = np.empty((len(manifest), best.features.n_features), np.float32)
@@ -210,7 +208,7 @@ def fit_best(body:Body, # frozen
     z[~known] = embed_once(best.features.body, [root/f for f in manifest.filename[~known]], store, how=how, features=best.features)
     found = dict(model=best, z=z, shown=recipe.shown(best), **rules_left_out(lab, left_out, loso, seed))
     if not originals: return found
-    closer = rules_left_out(*recipe.look_closer(left_out, photographs, **kwargs), seed)
+    closer = rules_left_out(*recipe.look_closer(left_out, **kwargs), seed)
     scored, z = manifest.split.isin(['held', 'test']).to_numpy(), z.copy()
     tell(f'best: a closer look at {scored.sum()} leaves to be scored')
     z[scored] = embed_closer(best, [*compress(originals, scored)], store, how, **kwargs)

@@ -35,11 +35,9 @@ class End(nn.Module):
     "The end of a body on what a `Trunk` of the same body and stride kept: its features, as they are with the layers that it has now."
     def __init__(self, body, stride=32):
         super().__init__()
-        self.pool, self.stride, (halving, self.layers) = StagePool(body), stride, end_of(body, stride) or (None, None)
+        self.pool, self.stride, (_, self.layers) = StagePool(body), stride, end_of(body, stride) or (None, None)
         self.n_middle = self.pool.n_features - 2*body.n_features
-        if halving is None: return
-        small = torch.zeros(1, 3, 64, 64, device=body.mean.device)
-        with torch.no_grad(): self.channels = halving(self.pool.maps(small)[-2]).shape[1]
+        if self.layers is not None: self.channels = next(m.in_channels for m in self.layers.modules() if isinstance(m, nn.Conv2d))
     def split(self, kept): # (n, ...) float16 -> (n, n_middle) and (n, channels, h, w) float32
         maps = kept[:, self.pool.n_features:].float().view(len(kept), self.channels, -1)
         side = round(maps.shape[2]**.5)
@@ -158,7 +156,7 @@ def fine_tune(body:Body, # frozen; not changed
         adam = torch.optim.AdamW([dict(params=learn), dict(params=head.parameters(), lr=lr/5, weight_decay=0.)], lr)
         rates = torch.optim.lr_scheduler.LambdaLR(adam, lambda step, shape=combined_cos(.2, .04, 1., 0.): shape(step/steps))
         for _ in range(steps):
-            rows, view = rng.choice(len(y), bs, p=p/p.sum()), rng.integers(len(views), size=bs)
+            rows, view = rng.choice(len(y), bs, p=p), rng.integers(len(views), size=bs)
             if agree: rows, view = np.tile(rows[:bs//len(views)], len(views)), np.repeat(range(len(views)), bs//len(views))
             middle, maps = end.split(torch.from_numpy(np.stack([views[v][i] for v,i in zip(view, rows)])).to(device))
             if rng.random() < .5: maps = maps.flip(3)
