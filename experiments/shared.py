@@ -20,10 +20,10 @@ def photographs_of(run, lab):
     return originals_of(lab, run, f'{settings["train"]} {settings["test"]}'.split()) if settings.get('look') == 'closer' else None
 
 
-def recipe_of(run, stride=None):
+def recipe_of(run, stride=None, kind=Recipe):
     "The recipe of a run on the leaves that it learned from, with its views, perhaps with an end that begins elsewhere: what is kept in the run is taken from there."
     lab = some_of_each(read_manifest(run/'manifest.csv'))
-    recipe = Recipe(make_body().to(default_device()), lab, [run/f for f in lab.filename], run/'embeddings', tell=say)
+    recipe = kind(make_body().to(default_device()), lab, [run/f for f in lab.filename], run/'embeddings', tell=say)
     recipe.trunk_views(photographs_of(run, lab), stride, workers=CORES)
     return recipe
 

@@ -28,7 +28,8 @@ from .finetune import *
 from .closer import *
 
 # %% ../nbs/05d_best.ipynb #dfe1bd50
-EACH, STEPS = 600, 60 # leaves of a cell that the recipe learns from and is judged by; steps of its fine-tuning
+EACH = 600 # leaves of a cell that the recipe learns from and is judged by
+STEPS = {32: 60, 16: 240} # of its fine-tuning, by where the end begins: a longer end learns longer, see chapter 05g
 
 def _drawn(lab, each, seed): return lab.sample(frac=1, random_state=seed).groupby(['species', 'label']).head(each) # some rows of every cell
 
@@ -103,12 +104,13 @@ class _Rows:
 
 @patch
 def learner(self:Recipe, # with its `views`, of which all but 'judge' are learned from
-            steps:int=STEPS, seed:int=None, # see `fine_tune`; default: the recipe's
+            steps:int=None, seed:int=None, # see `fine_tune`; default: `STEPS` and the seed of the recipe
             **kwargs # for `fine_tune`; default: the recipe's `stride`
            )->callable: # row numbers -> a `Best` that learned from them
     "What `leave_one_out` calls to learn."
     kwargs = dict(stride=self.stride) | kwargs
     lab, shown, seed = self.lab, [sha256_of(f) for f in self.files], self.seed if seed is None else seed
+    if steps is None: steps = STEPS[self.stride]
     usual = {k: p.default for k,p in signature(fine_tune).parameters.items() if p.default is not p.empty}
     def learn(rows):
         left = set(lab.species) - set(lab.species[rows])
@@ -190,7 +192,7 @@ def fit_best(body:Body, # frozen
              manifest:pd.DataFrame, root:Path, # from `prepare`
              store:Path, # folder of stores
              seed:int=0, how:str='crop', # of chance; see `square`
-             steps:int=STEPS, each:int=EACH, # of `fine_tune`; of `some_of_each`
+             steps:int=None, each:int=EACH, # see `Recipe.learner`; of `some_of_each`
              originals:list=None, # a photograph a row, for a closer look
              tell:callable=noop, # is told each long step
              **kwargs # `workers` and `progress` of `embed_dataset`

@@ -85,7 +85,7 @@ def plantnb_run(
         'its leaves but no label (recipe only); loso, training species left out one at a time; default: zero-shot 5-shot', nargs='+')=None,
     models:arg(str, "which of the article's models to train; default: all three", nargs='+', choices=MODELS)=None,
     recipe:arg(str, "best: chapter 05's recipe beside the article's models; article: without it, the default of --data article", choices=RECIPES)=None,
-    tune:int=None, # steps in which the recipe's body is fine-tuned; default: 60, and 0 leaves it as it is
+    tune:int=None, # steps in which the recipe's body is fine-tuned; default: 60, or 240 where photographs are looked at closer; 0 leaves it as it is
     look:arg(str, 'closer: the recipe also learns from windows of the photographs, and its model can look closer (default, but for toy leaves); once: it does not', choices=['once', 'closer'])=None, combine:arg(str, "how twins join two leaves: symmetric, or the article's bilinear")='symmetric',
     how:arg(str, 'photographs to squares: crop, pad or squash', choices=['crop', 'pad', 'squash'])='crop',
     doubtful:bool=False, # keep PlantaeK's pears of doubtful label (pear_h115 to pear_h170)

@@ -335,10 +335,11 @@ def plan(self:Run, # prepared
     epochs, species = s['epochs'], self.manifest.species[self.manifest.split == 'train'].nunique()
     learned = epochs['twin_cnn']*(s['pairs'] or pairs_an_epoch(self.manifest))
     cnn = (learned + epochs['twin_cnn']*split['valid']/3)/pairs + n/(6*pairs)
-    models, known, steps = s.get('models', MODELS), split['train'] + split['valid'], STEPS if s['tune'] is None else s['tune']
-    shown = n + 2*known + (s.get('look') == 'closer')*(known + 4*(n - known) + 8*min(known, 2*species*LOOKED_AT))
+    models, known, closer = s.get('models', MODELS), split['train'] + split['valid'], s.get('look') == 'closer'
+    steps, a_step = STEPS[16 if closer else 32] if s['tune'] is None else s['tune'], 24 if closer else 16 # a step takes as long as this many pictures
+    shown = n + 2*known + closer*(known + 4*(n - known) + 8*min(known, 2*species*LOOKED_AT))
     heads = ('baseline' in models)*epochs['baseline']*max(4000, split['train'])*1e-4 + ('twin_resnet' in models)*epochs['twin_resnet']*2
-    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + 16*steps*(1 + species)/images)]
+    best = [(f'best: embed {shown} pictures of leaves, and fine-tune with each species left out', shown*(1/images + .03) + a_step*steps*(1 + species)/images)]
     train = [('train the baseline and the pretrained twin', heads)] if heads else []
     train += [(f"train the article's CNN twin on {learned} pairs", cnn)]*('twin_cnn' in models) + best*(s['recipe'] == 'best')
     seeds = s.get('seeds', 1)
