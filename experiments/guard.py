@@ -27,7 +27,7 @@ from plantnb.data import make_manifest
 from plantnb.embeddings import LeafFiles, embed_dataset, stored
 from plantnb.finetune import End, Trunk
 from plantnb.grounds import GROUNDS, Composites, LeafPool
-from plantnb.guard import Bare, PICTURES, nearer_to_leaves, one_line
+from plantnb.guard import Bare, PICTURES, follow, nearer_to_leaves, one_line
 from plantnb.nets import make_body
 
 SETS, MIDDLE, EACH = ('plantvillage', 'plantvillage_more', 'open'), 304, 60
@@ -204,9 +204,10 @@ def judge(seen, recipe):
     def tuned(s): return seen.through(learn(np.flatnonzero(recipe.lab.species != s)).features.body)
     def score(line): return lambda z: z @ line[0] + line[1]
     def joined(s): # leaf and bare are the recipe's; the line of pictures was learned on frozen features, without the species
-        others = seen.group != s
-        line = logistic(np.concatenate([frozen[view][others] for view in LEARNED]), frozen['bare-train'], frozen['pictures'][seen.choose()])
-        return lambda leaf, bare, pics: score(one_line(nearer_to_leaves(leaf, bare), line, leaf))
+        def known(views): return np.concatenate([frozen[view][seen.group != s] for view in views])
+        line = logistic(known(LEARNED), frozen['bare-train'], frozen['pictures'][seen.choose()])
+        before = np.concatenate([known((*LEARNED, 'window')), frozen['bare-train']])
+        return lambda leaf, bare, pics: score(one_line(nearer_to_leaves(leaf, bare), follow(line, before, np.concatenate([leaf, bare])), leaf))
     return pd.DataFrame(of_guard(seen, 'grounds, frozen features', lambda s: frozen, lambda s: by_line(shown=False, C=1e-3))
         + of_guard(seen, f'{WITH}, frozen features', lambda s: frozen, lambda s: by_line())
         + of_guard(seen, 'grounds, the recipe', tuned, lambda s: lambda leaf, bare, pics: score(nearer_to_leaves(leaf, bare)), (*LEARNED, 'window'))

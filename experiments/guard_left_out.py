@@ -20,7 +20,7 @@ from shared import Pictures, recipe_of, say
 from plantnb.embeddings import embed_dataset
 from plantnb.finetune import End, Trunk
 from plantnb.grounds import GROUNDS
-from plantnb.guard import Bare, line_of_pictures, nearer_to_leaves, one_line
+from plantnb.guard import Bare, follow, line_of_pictures, nearer_to_leaves, one_line
 
 CUTS = {'all': (.05, .03, .02, .01, .005, .0025), 'worst': (.2, .1, .05, .03, .02, .01)}
 EACH, N = 40, 200 # leaves of a cell, pictures of bare ground
@@ -30,12 +30,15 @@ def cuts(recipe, species, some, bare, shown):
     "A row a cut and what was learned from: what a species that was left out loses, and what of grounds and pictures passes."
     best = recipe.learner()(np.flatnonzero(recipe.lab.species != species))
     end, of, known = recipe.end(best), recipe.lab.species.to_numpy()[some], line_of_pictures(best.features.body)
-    z, empty = {view: end.features(kept[some]) for view,kept in recipe.views.items()}, {family: end.features(kept) for family,kept in bare.items()}
+    seen = {view: kept[some] for view,kept in recipe.views.items()}
+    z, empty = {view: end.features(kept) for view,kept in seen.items()}, {family: end.features(kept) for family,kept in bare.items()}
+    def before(kept): return kept[:, :best.features.n_features].astype(np.float32)
     pictures, ask = end.features(shown), ('as photographed', 'judge')
     for learned in (('as photographed', 'train'), ('as photographed', 'train', 'window')):
         def line(kept):
             leaves = np.concatenate([z[view][kept] for view in learned])
-            return one_line(nearer_to_leaves(leaves, empty['train']), known, leaves)
+            was, now = [before(seen[view][kept]) for view in learned] + [before(bare['train'])], np.concatenate([leaves, empty['train']])
+            return one_line(nearer_to_leaves(leaves, empty['train']), follow(known, np.concatenate(was), now), leaves)
         left_out = []
         for other in np.unique(of[of != species]):
             w, b = line((of != species) & (of != other))

@@ -502,6 +502,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'plantnb.guard.fit_companions': ('no_leaf.html#fit_companions', 'plantnb/guard.py'),
                                'plantnb.guard.fit_gallery': ('no_leaf.html#fit_gallery', 'plantnb/guard.py'),
                                'plantnb.guard.fit_guard': ('no_leaf.html#fit_guard', 'plantnb/guard.py'),
+                               'plantnb.guard.follow': ('no_leaf.html#follow', 'plantnb/guard.py'),
                                'plantnb.guard.line_of_pictures': ('no_leaf.html#line_of_pictures', 'plantnb/guard.py'),
                                'plantnb.guard.nearer_to_leaves': ('no_leaf.html#nearer_to_leaves', 'plantnb/guard.py'),
                                'plantnb.guard.one_line': ('no_leaf.html#one_line', 'plantnb/guard.py')},

@@ -127,10 +127,11 @@ def learner(self:Recipe, # with its `views`, of which all but 'judge' are learne
 @patch
 def shown(self:Recipe, best:Best, # learned here
           each:int=60, # leaves of a cell of species and label
-         )->tuple: # (a row a leaf, {view: (n, d) its embeddings})
-    "Some of the leaves, as photographed and on both families of grounds, as a model that has learned sees them."
+         )->tuple: # (a row a leaf, {view: its embeddings and those of the frozen body, (n, d) each})
+    "Some of the leaves, in every view, as a model that has learned sees them, and as the frozen body does."
     rows = _drawn(self.lab, each, self.seed).index.to_numpy()
-    return self.lab.loc[rows].reset_index(drop=True), {view: self.see(best, kept[rows]) for view,kept in self.views.items()}
+    def seen(kept): return self.see(best, kept), kept[:, :best.features.n_features].astype(np.float32)
+    return self.lab.loc[rows].reset_index(drop=True), {view: seen(kept[rows]) for view,kept in self.views.items()}
 
 # %% ../nbs/05d_best.ipynb #20f2560d
 def _judged(lab, views, learn, see): # see: (model, view) -> its embeddings
