@@ -182,7 +182,7 @@ def _card_rule(config):
         price, rule = predictor.price(), predictor.rule
         if price: said.append(f"- On training species that were left out{where} the threshold finds {price['sensitivity']:.0%} of the diseased leaves and leaves {price['specificity']:.0%} of the healthy ones alone.")
         if rule.get('unsure') and 'answered' in rule: said.append(f"- It says \"unsure\" of {1 - rule['answered']:.0%} of them: so many that at most one in ten of either label gets the other's verdict.")
-    if guard: said.append(f"- \"No leaf\": the guard rejects {guard['rejects']:.0%} of the leaves of species left out, and catches {guard['catches']:.0%} of grounds without a leaf that it had not learned from.")
+    if guard: said.append(f"- \"No leaf\": the guard rejects {100*guard['rejects']:g}% of the leaves of species left out, and catches {guard['catches']:.0%} of grounds without a leaf that it had not learned from.")
     return '\n'.join(said)
 
 # %% ../nbs/u07_export.ipynb #1dcbfad1

@@ -53,7 +53,7 @@ def line_of_pictures(body:nn.Module # frozen, or with last layers that were fine
     held = load_file(PICTURES)
     return held['weights'].numpy(), float(held['bias'])
 
-# %% ../nbs/07b_no_leaf.ipynb #e5520c21
+# %% ../nbs/07b_no_leaf.ipynb #e5520c1f
 def follow(line:tuple, # weights and a bias, on the features of a frozen body
            before:np.ndarray, after:np.ndarray # (n, d) embeddings of the same pictures, by that body and by it fine-tuned
           )->tuple: # (d,) weights and a bias
@@ -64,7 +64,6 @@ def follow(line:tuple, # weights and a bias, on the features of a frozen body
     bent = fit.coef_/spread
     return np.float32(w + bent), float(b + fit.intercept_ - mean @ bent)
 
-# %% ../nbs/07b_no_leaf.ipynb #e5520c1f
 def one_line(own:tuple, known:tuple|None, # weights and bias each: of this model's leaves and grounds, and of pictures
              leaves:np.ndarray, # (n, d) embeddings
              share:float=.1, # of `own`, where the other is 1
@@ -80,7 +79,7 @@ def fit_guard(model:nn.Module, # a `Best`
               leaves:pd.DataFrame, root:Path, # n rows: `species`, `filename`; the folder of their photographs
               shown:dict, # 'as photographed', 'train', 'judge', perhaps 'window': two (n, d) each, the model's embeddings and those of its body before it learned
               seed:int=0, how:str='crop', # of chance; see `square`
-              n:int=300, reject:float=.01, # pictures without a leaf (at most two a leaf); share of left-out leaves to lose
+              n:int=300, reject:float=.0025, # pictures without a leaf (at most two a leaf); share of left-out leaves to lose
              )->tuple: # config fields (bias, threshold, ...), weights (d,)
     "What tells a leaf from a picture without one, its threshold from training species left out and grounds that were not learned from."
     body, files, species = model.features.body, [Path(root)/f for f in leaves.filename], leaves.species.to_numpy()
