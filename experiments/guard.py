@@ -27,12 +27,13 @@ from plantnb.data import make_manifest
 from plantnb.embeddings import LeafFiles, embed_dataset, stored
 from plantnb.finetune import End, Trunk
 from plantnb.grounds import GROUNDS, Composites, LeafPool
-from plantnb.guard import Bare, PICTURES, follow, nearer_to_leaves, one_line
+from plantnb.guard import Bare, PICTURES, guard_line, nearer_to_leaves
 from plantnb.nets import make_body
 
 SETS, MIDDLE, EACH = ('plantvillage', 'plantvillage_more', 'open'), 304, 60
 THIRDS = {'tuxpaint-stamps-default': 0, 'opencv-doc': 1, 'face_recognition': 1} # of the packages to choose on; all others are 2
-LEARNED, WITH = ('photo', 'train'), 'grounds and pictures' # how the leaves were shown; the recipe's own line learns from windows too, as `fit_guard` does
+LEARNED, WITH = ('photo', 'train'), 'grounds and pictures' # how the leaves were shown
+OWN = (*LEARNED, 'window') # to the recipe's own line, as `fit_guard` does
 
 
 def leaves(folder):
@@ -206,12 +207,12 @@ def judge(seen, recipe):
     def joined(s): # leaf and bare are the recipe's; the line of pictures was learned on frozen features, without the species
         def known(views): return np.concatenate([frozen[view][seen.group != s] for view in views])
         line = logistic(known(LEARNED), frozen['bare-train'], frozen['pictures'][seen.choose()])
-        before = np.concatenate([known((*LEARNED, 'window')), frozen['bare-train']])
-        return lambda leaf, bare, pics: score(one_line(nearer_to_leaves(leaf, bare), follow(line, before, np.concatenate([leaf, bare])), leaf))
+        before = np.concatenate([known(OWN), frozen['bare-train']])
+        return lambda leaf, bare, pics: score(guard_line(line, before, leaf, bare))
     return pd.DataFrame(of_guard(seen, 'grounds, frozen features', lambda s: frozen, lambda s: by_line(shown=False, C=1e-3))
         + of_guard(seen, f'{WITH}, frozen features', lambda s: frozen, lambda s: by_line())
-        + of_guard(seen, 'grounds, the recipe', tuned, lambda s: lambda leaf, bare, pics: score(nearer_to_leaves(leaf, bare)), (*LEARNED, 'window'))
-        + of_guard(seen, f'{WITH}, the recipe', tuned, joined, (*LEARNED, 'window')))
+        + of_guard(seen, 'grounds, the recipe', tuned, lambda s: lambda leaf, bare, pics: score(nearer_to_leaves(leaf, bare)), OWN)
+        + of_guard(seen, f'{WITH}, the recipe', tuned, joined, OWN))
 
 
 def write_line(seen):

@@ -20,7 +20,7 @@ from shared import Pictures, recipe_of, say
 from plantnb.embeddings import embed_dataset
 from plantnb.finetune import End, Trunk
 from plantnb.grounds import GROUNDS
-from plantnb.guard import Bare, follow, line_of_pictures, nearer_to_leaves, one_line
+from plantnb.guard import Bare, guard_line, line_of_pictures
 
 CUTS = {'all': (.05, .03, .02, .01, .005, .0025), 'worst': (.2, .1, .05, .03, .02, .01)}
 EACH, N = 40, 200 # leaves of a cell, pictures of bare ground
@@ -32,13 +32,11 @@ def cuts(recipe, species, some, bare, shown):
     end, of, known = recipe.end(best), recipe.lab.species.to_numpy()[some], line_of_pictures(best.features.body)
     seen = {view: kept[some] for view,kept in recipe.views.items()}
     z, empty = {view: end.features(kept) for view,kept in seen.items()}, {family: end.features(kept) for family,kept in bare.items()}
-    def before(kept): return kept[:, :best.features.n_features].astype(np.float32)
     pictures, ask = end.features(shown), ('as photographed', 'judge')
     for learned in (('as photographed', 'train'), ('as photographed', 'train', 'window')):
         def line(kept):
-            leaves = np.concatenate([z[view][kept] for view in learned])
-            was, now = [before(seen[view][kept]) for view in learned] + [before(bare['train'])], np.concatenate([leaves, empty['train']])
-            return one_line(nearer_to_leaves(leaves, empty['train']), follow(known, np.concatenate(was), now), leaves)
+            before = [*(end.frozen(seen[view][kept]) for view in learned), end.frozen(bare['train'])]
+            return guard_line(known, np.concatenate(before), np.concatenate([z[view][kept] for view in learned]), empty['train'])
         left_out = []
         for other in np.unique(of[of != species]):
             w, b = line((of != species) & (of != other))

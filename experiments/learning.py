@@ -204,6 +204,7 @@ def ask(bench, name, seed):
     say(seed, name, told_of.drop(columns='species').mean().round(4).to_dict())
     for rows,where in ((told_of, table), (pd.DataFrame(by_disease(scores)), table.with_name('diseases.csv'))):
         rows = rows.assign(way=name, seed=seed).round(4).assign(**said)
+        if where.exists(): rows = rows[pd.read_csv(where, nrows=0).columns] # a table keeps the columns that it began with
         rows.to_csv(where, mode='a', header=not where.exists(), index=False)
 
 

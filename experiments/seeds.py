@@ -13,7 +13,6 @@ import argparse, sys
 import numpy as np, pandas as pd
 from copy import deepcopy
 from pathlib import Path
-from sklearn.metrics import roc_curve
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'experiments'))
@@ -27,12 +26,6 @@ from plantnb.metrics import decided_metrics, ranked_metrics
 from plantnb.verdict import evidence, probability, unlabelled
 
 
-def at_best(loso):
-    "{species: its balanced accuracy as photographed, where the threshold is the best that there is for it}."
-    photo = loso[loso['view'] == 'as photographed']
-    return {species: (1 + (found - lost).max())/2 for species,d in photo.groupby('species') for lost,found,_ in [roc_curve(targets(d), d.logit)]}
-
-
 def averaged(models):
     "One model whose weights are the mean of several that began as one."
     mean, tensors = deepcopy(models[0]), [m.state_dict() for m in models]
@@ -41,10 +34,10 @@ def averaged(models):
 
 
 def ranked(y, p):
-    "AUROC, balanced accuracy at a half, ECE."
+    "AUROC, balanced accuracy at a half, ECE, balanced accuracy at the best threshold."
     one = np.ones((1, len(y)))
-    (auroc, ece, _), (right, *_) = ranked_metrics(y, p, one), decided_metrics(y, (p >= .5) == y, one)
-    return float(auroc[0]), float(right[0]), float(ece[0])
+    (auroc, ece, best), (right, *_) = ranked_metrics(y, p, one), decided_metrics(y, (p >= .5) == y, one)
+    return float(auroc[0]), float(right[0]), float(ece[0]), float(best[0])
 
 
 def told(loso):
@@ -54,10 +47,10 @@ def told(loso):
         photo, judge = (own[own['view'] == view] for view in ('as photographed', 'judge'))
         rule, both, y = rule_left_out(others), rule_unlabelled(others), targets(photo).astype(int)
         p, q = (probability(d.logit, rule) for d in (photo, judge))
-        auroc, alone, ece = ranked(y, p)
-        _, together, ece_together = ranked(y, probability(unlabelled(photo.logit.to_numpy(), both['shapes'])[0], both))
+        auroc, alone, ece, at_best = ranked(y, p)
+        _, together, ece_together, _ = ranked(y, probability(unlabelled(photo.logit.to_numpy(), both['shapes'])[0], both))
         yield dict(species=species, auroc=auroc, alone=alone, ece=ece, together=together, ece_together=ece_together, flipped=((p >= .5) != (q >= .5)).mean(),
-                   judge=ranked(targets(judge).astype(int), q)[0])
+                   judge=ranked(targets(judge).astype(int), q)[0], at_best=at_best)
 
 
 def swapped(recipe, run):
@@ -70,8 +63,8 @@ def turned(recipe, models, loso, pairs):
     "{species: the share of its leaves whose verdict the ground around them turns}, by models that have not seen it, under rules of the others."
     found = {}
     for species,kept in pairs.items():
-        rule, end = rule_left_out(loso[loso.species != species]), recipe.end(models[species])
-        before, after = (probability(evidence(models[species], end.features(trunks)), rule) >= .5 for trunks in kept)
+        best, rule = models[species], rule_left_out(loso[loso.species != species])
+        before, after = (probability(evidence(best, recipe.see(best, trunks)), rule) >= .5 for trunks in kept)
         found[species] = (before != after).mean()
     return found
 
@@ -97,10 +90,7 @@ def main():
     ways['mean of logits', 'all'] = {look: joined(look) for look in ('once', 'closer')}
     pairs = swapped(recipe, args.run)
     turns = {('one', seed, 'once'): turned(recipe, models, asked['once'], pairs) for seed,(asked, models) in of_seed.items()}
-    def rows(loso):
-        best = at_best(loso)
-        return (dict(row, at_best=best[row['species']]) for row in told(loso))
-    t = pd.DataFrame([dict(way=way, seed=seed, look=look, **row) for (way, seed),asked in ways.items() for look,loso in asked.items() for row in rows(loso)])
+    t = pd.DataFrame([dict(way=way, seed=seed, look=look, **row) for (way, seed),asked in ways.items() for look,loso in asked.items() for row in told(loso)])
     t['swapped'] = [turns.get((way, seed, look), {}).get(species) for way,seed,look,species in t[['way', 'seed', 'look', 'species']].itertuples(index=False)]
     how = dict(data=f'rehearsal leaves, {len(species)} species, each left out', commit=commit(), command='python experiments/seeds.py RUN')
     t.round(4).assign(**how).to_csv(ROOT/'results/seeds.csv', index=False)

@@ -130,7 +130,8 @@ def shown(self:Recipe, best:Best, # learned here
          )->tuple: # (a row a leaf, {view: its embeddings and those of the frozen body, (n, d) each})
     "Some of the leaves, in every view, as a model that has learned sees them, and as the frozen body does."
     rows = _drawn(self.lab, each, self.seed).index.to_numpy()
-    def seen(kept): return self.see(best, kept), kept[:, :best.features.n_features].astype(np.float32)
+    end = self.end(best)
+    def seen(kept): return end.features(kept), end.frozen(kept)
     return self.lab.loc[rows].reset_index(drop=True), {view: seen(kept[rows]) for view,kept in self.views.items()}
 
 # %% ../nbs/05d_best.ipynb #20f2560d

@@ -38,6 +38,7 @@ class End(nn.Module):
         self.pool, self.stride, (_, self.layers) = StagePool(body), stride, end_of(body, stride) or (None, None)
         self.n_middle = self.pool.n_features - 2*body.n_features
         if self.layers is not None: self.channels = next(m.in_channels for m in self.layers.modules() if isinstance(m, nn.Conv2d))
+    def frozen(self, kept): return kept[:, :self.pool.n_features].astype(np.float32) # (n, ...) float16 -> (n, n_features), before the end learned
     def split(self, kept): # (n, ...) float16 -> (n, n_middle) and (n, channels, h, w) float32
         maps = kept[:, self.pool.n_features:].float().view(len(kept), self.channels, -1)
         side = round(maps.shape[2]**.5)
@@ -54,7 +55,7 @@ def features(self:End,
              bs:int=64, # pictures at a time
             )->np.ndarray: # (n, n_features) float32
     "Features of all pictures."
-    if self.layers is None: return kept[:, :self.pool.n_features].astype(np.float32)
+    if self.layers is None: return self.frozen(kept)
     device = self.pool.body.mean.device
     parts = np.split(kept, range(bs, len(kept), bs))
     return np.concatenate([self(*self.split(torch.from_numpy(part).to(device))).cpu().numpy() for part in parts])
@@ -149,7 +150,7 @@ def fine_tune(body:Body, # frozen; not changed
     if end_of(body) is None: steps = 0
     body, rng, device = deepcopy(body) if steps else body, np.random.default_rng(seed), body.mean.device
     end, y, p = End(body, stride), torch.from_numpy(targets(manifest)).float().to(device), cell_weights(manifest)
-    head = Scaled([kept[:, :end.pool.n_features].astype(np.float32) for kept in views], manifest).to(device)
+    head = Scaled([*map(end.frozen, views)], manifest).to(device)
     if not steps: return body, head.plain()
     keep_memory()
     with folded(end.layers) as learn:
