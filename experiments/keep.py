@@ -3,6 +3,7 @@
     plantnb_run --train ../shared/leaves/plantvillage --test ../shared/leaves/field --out runs/real
     python experiments/keep.py runs/real rehearsal       writes results/rehearsal/ and adds to results/field_log.csv
     python experiments/keep.py RUN box                   writes results/box/, and adds to it too; RUN is that of tools/build_box.py
+    python experiments/keep.py RUN NAME MINUTES [HOW]    also how long the run took, by the clock, and what it was told by its surroundings
 
 The log has a line for every time the species kept for testing were scored, so that nobody, we least of all, can choose by them unseen.
 """
@@ -29,12 +30,12 @@ def command(config):
     return f"plantnb_run{sources} --backbone {config['backbone']} --seed {config['seed']}{asked} --protocols {' '.join(config['protocols'])}"
 
 
-def keep(run, out):
-    "Keeps metrics.json, the histories, and how they came about; returns the metrics and the command."
+def keep(run, out, **more):
+    "Keeps metrics.json, the histories, and how they came about, with what `more` there is to say; returns the metrics and the command."
     config = json.loads((run/'config.json').read_text())
     how = dict(command=command(config), commit=commit(), machine=f'{platform.machine()}, {os.cpu_count()} cores', **config)
     if how['leaves'] == 'Toy leaves': how.update(train='toy leaves', test='toy leaves')
-    how |= TOLD.get(out.name, {})
+    how |= TOLD.get(out.name, {}) | more
     out.mkdir(parents=True, exist_ok=True)
     (out/'run.json').write_text(json.dumps(how, indent=1) + '\n')
     shutil.copy(run/'metrics.json', out)
@@ -66,5 +67,6 @@ def log(metrics, asked, path=ROOT/'results/field_log.csv'):
 
 
 if __name__ == '__main__':
-    metrics, asked = keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2])
-    if sys.argv[2] in ('rehearsal', 'box'): log(metrics, asked)
+    took = dict(zip(('minutes', 'surroundings'), sys.argv[3:]))
+    metrics, asked = keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2], **took)
+    if sys.argv[2].startswith(('rehearsal', 'box')): log(metrics, asked)

@@ -53,10 +53,10 @@ WAYS = { # from `a quarter of the steps` on with as few, from `one layer less` o
     'one stage more': Way(60, 8),
     'without drawn grounds': Way(60, 16, ('as photographed', 'window')),
     'without windows': Way(60, 16, ('as photographed', 'train')),
+    'one middle for all species': Way(60, 16, even=1.),
     'one layer less': Way(60),
     'all looks of a leaf': Way(60, bag=1.),
     'pairs of a species': Way(60, rank=1., level=.1),
-    'one middle for all species': Way(60, even=1.),
     'leaves mixed': Way(60, mixup=.4),
 }
 
@@ -106,12 +106,11 @@ class Bench:
         recipe = self.recipe(32)
         return embed_looks(recipe.body, recipe.originals, recipe.store, how=recipe.how, features=recipe.trunk(), workers=CORES)
     @cache
-    def fitted(self, species, shown):
-        "A head of leaves that are not of a species; whatever learns begins with it, wherever its end begins."
-        recipe = self.recipe(32)
+    def fitted(self, species, shown, stride):
+        "A head of leaves that are not of a species; whatever learns begins with it: the same, wherever its end begins."
+        recipe = self.recipe(stride)
         rows, n = (recipe.lab.species != species).to_numpy(), StagePool(recipe.body).n_features
         return Scaled([recipe.views[view][rows, :n].astype(np.float32) for view in shown], recipe.lab[rows])
-    def head(self, species, shown): return deepcopy(self.fitted(species, shown))
     def learned(self, way, species, seed):
         "A `Best` that has not seen a species."
         recipe = self.recipe(way.stride)
@@ -119,7 +118,7 @@ class Bench:
         if way == replace(RECIPE, steps=way.steps): return recipe.learner(way.steps, seed)(np.flatnonzero(rows))
         best = Best(deepcopy(recipe.body)).to(recipe.body.mean.device)
         views, looks = [recipe.views[view][rows] for view in way.shown], self.looks[rows] if way.bag else None
-        best.head = tune(way, recipe.end(best), self.head(species, way.shown), views, looks, recipe.lab[rows].reset_index(drop=True), seed).to(recipe.body.mean.device)
+        best.head = tune(way, recipe.end(best), deepcopy(self.fitted(species, way.shown, way.stride)), views, looks, recipe.lab[rows].reset_index(drop=True), seed).to(recipe.body.mean.device)
         return best
     def scores(self, way, seed):
         "As from `leave_one_out`, with diseases."
