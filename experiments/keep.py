@@ -67,6 +67,6 @@ def log(metrics, asked, path=ROOT/'results/field_log.csv'):
 
 
 if __name__ == '__main__':
-    took = dict(zip(('minutes', 'surroundings'), sys.argv[3:]))
+    took = {name: as_(said) for name,as_,said in zip(('minutes', 'surroundings'), (float, str), sys.argv[3:])}
     metrics, asked = keep(Path(sys.argv[1]), ROOT/'results'/sys.argv[2], **took)
     if sys.argv[2].startswith(('rehearsal', 'box')): log(metrics, asked)

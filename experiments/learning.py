@@ -48,6 +48,8 @@ class Way:
 RECIPE = Way(STEPS[16], 16)
 WAYS = { # from `a quarter of the steps` on with as few, from `one layer less` on with an end that begins one layer later: many trainings cost less so
     'the recipe': RECIPE,
+    'the recipe, no drawn grounds': Way(STEPS[16], 16, ('as photographed', 'window')),
+    'the recipe, few drawn grounds': Way(STEPS[16], 16, (*2*('as photographed', 'window'), 'train')),
     'half the steps': Way(120, 16),
     'a quarter of the steps': Way(60, 16),
     'one stage more': Way(60, 8),
