@@ -48,14 +48,14 @@ class Way:
 RECIPE = Way(STEPS[16], 16)
 WAYS = { # from `a quarter of the steps` on with as few, from `one layer less` on with an end that begins one layer later: many trainings cost less so
     'the recipe': RECIPE,
-    'the recipe, no drawn grounds': Way(STEPS[16], 16, ('as photographed', 'window')),
-    'the recipe, few drawn grounds': Way(STEPS[16], 16, (*2*('as photographed', 'window'), 'train')),
+    'no drawn grounds': replace(RECIPE, shown=('as photographed', 'window')),
+    'few drawn grounds': replace(RECIPE, shown=(*2*('as photographed', 'window'), 'train')),
     'half the steps': Way(120, 16),
     'a quarter of the steps': Way(60, 16),
     'one stage more': Way(60, 8),
-    'without drawn grounds': Way(60, 16, ('as photographed', 'window')),
+    'none, 60 steps': Way(60, 16, ('as photographed', 'window')),
     'without windows': Way(60, 16, ('as photographed', 'train')),
-    'one middle for all species': Way(60, 16, even=1.),
+    'one middle': Way(60, 16, even=1.),
     'one layer less': Way(60),
     'all looks of a leaf': Way(60, bag=1.),
     'pairs of a species': Way(60, rank=1., level=.1),
