@@ -27,7 +27,8 @@ from plantnb import data, nets, siamese
 from plantnb.baseline import fit_baseline
 from plantnb.data import targets
 from plantnb.embeddings import LeafFiles, embed, images_at_once
-from plantnb.nets import Baseline, EveryPair, Twin, article_cnn, exact_math, fast_math, make_body, make_combine, pooled
+from plantnb.finetune import folded
+from plantnb.nets import Baseline, EveryPair, Twin, article_cnn, end_of, exact_math, fast_math, make_body, make_combine, pooled
 from plantnb.pairs import LeafPair, draw_pairs, embedding_fetch, pair_dls, photo_fetch, same_label
 from plantnb.sources import rehearsal_leaves
 from plantnb.splits import split_manifest
@@ -40,7 +41,7 @@ N, EPOCHS, SEED = 6252, 10, 0
 HAS_BF16 = bool(fast_math(torch.device('cpu'))._enabled) # what `embed` takes here
 HERE = f'{"bfloat16" if HAS_BF16 else "float32"}, channels_last'
 TARGETS = dict(frozen_vs_article=20, further_epoch=300, vs_siamese_tutorial=10, pass_vs_bare_forward=.85, bf16_vs_f32=1.5, twin_1000_refs=1.05,
-               head_linear=1.1, cnn_step=None)
+               head_linear=1.1, cnn_step=None, tune_step=None)
 AT_MOST = 'twin_1000_refs', 'head_linear'
 defaults.callbacks = [c for c in defaults.callbacks if c is not ProgressCallback]
 
@@ -377,8 +378,22 @@ def cnn_step(b):
                 pairs_a_second=dict(every_pair=round(2016/t['every']), two_passes_a_pair=round(32/t['drawn'])), sample='random tensors, 32 pairs')
 
 
+def tune_step(b):
+    "The layers that learn on 64 pictures, there and back, beside the same layers as torch runs them with the same weights to learn."
+    _, layers = end_of(deepcopy(b.fast), 16)
+    maps = torch.rand(64, 112, 16, 16).contiguous(memory_format=torch.channels_last)
+    with folded(layers) as learn: learn = [*learn]
+    def step(swapped, context):
+        with context(), swapped(layers), fast_math(torch.device('cpu')):
+            for p in learn: p.requires_grad_(True)
+            layers(maps).float().mean().backward()
+    t = by_turns(5, **{f'{how}{at}': partial(step, swapped, context) for how,swapped in (('folded', folded), ('plain', nullcontext)) for at,context in (('', nullcontext), ('_f32', exact_math))})
+    return dict(value=round(t['plain']/t['folded'], 2), f32=round(t['plain_f32']/t['folded_f32'], 2), precision=f'{HERE}; f32 beside it',
+                milliseconds={k: round(1e3*v) for k,v in t.items()}, sample='random tensors, 64 pictures')
+
+
 SECTIONS = dict(pass_vs_bare_forward=pass_vs_bare_forward, bf16_vs_f32=bf16_vs_f32, frozen_vs_article=frozen_vs_article, further_epoch=further_epoch,
-                vs_siamese_tutorial=vs_siamese_tutorial, twin_1000_refs=twin_1000_refs, head_linear=head_linear, cnn_step=cnn_step)
+                vs_siamese_tutorial=vs_siamese_tutorial, twin_1000_refs=twin_1000_refs, head_linear=head_linear, cnn_step=cnn_step, tune_step=tune_step)
 
 
 def write(keep, out):

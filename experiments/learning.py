@@ -50,6 +50,7 @@ WAYS = { # from `a quarter of the steps` on with as few, from `one layer less` o
     'the recipe': RECIPE,
     'no drawn grounds': replace(RECIPE, shown=('as photographed', 'window')),
     'few drawn grounds': replace(RECIPE, shown=(*2*('as photographed', 'window'), 'train')),
+    'twice the steps': Way(480, 16),
     'half the steps': Way(120, 16),
     'a quarter of the steps': Way(60, 16),
     'one stage more': Way(60, 8),

@@ -300,7 +300,8 @@ class StagePool(nn.Module):
         with fast_math(x.device): return [m.float() for m in self.body.stages(x)]
     def summaries(self, maps): # -> (n, channels) each
         *middle, last = maps
-        return [s for m in middle for s in (m.mean((2, 3)), m.std((2, 3)))] + [last.amax((2, 3)), last.mean((2, 3))]
+        last = last.permute(0, 2, 3, 1) # as it lies in memory, so that slopes lie there alike
+        return [s for m in middle for s in (m.mean((2, 3)), m.std((2, 3)))] + [last.amax((1, 2)), last.mean((1, 2))]
     def pool(self, maps): return torch.cat([rooted(s) for s in self.summaries(maps)], 1) # -> (n, n_features)
     def forward(self, x): return self.pool(self.maps(x)) # (n, 3, h, w) in 0..1 -> (n, n_features) float32
 
