@@ -34,7 +34,7 @@ TEACH = { # folder of LEAVES: its folders that teach, and the species they are o
     'plantvillage': ('*',), 'plantvillage_more': ('Apple*', 'Strawberry*'), 'open': ('Bean', 'Blackgram', 'Coffee', 'Sugarcane', 'Chilli')}
 SAME = dict(Chilli='Pepper') # one species
 PROTOCOLS = 'zero-shot', '1-shot', '5-shot', '20-shot', 'healthy-5-shot', 'transductive', 'loso'
-ABOUT = """They are a subsample of free sets, twelve species, pepper in two settings. Whoever uses this model owes their authors the attribution:
+ABOUT = """Of each species and label at most 600 took part. They are a subsample of free sets, twelve species, pepper in two settings. Whoever uses this model owes their authors the attribution:
 
 - cherry, corn, grape, pepper (bell), potato, tomato, apple and strawberry: [PlantVillage](https://doi.org/10.17632/tywbtsjrjv.1) (Hughes and Salathe
   2015), single leaves laid on plain paper in a laboratory, 256 pixels wide; three statements of its licence are known (CC0 1.0 at Mendeley, CC BY-SA 3.0
