@@ -74,7 +74,8 @@ class Filtered(torch.autograd.Function):
     def backward(ctx, grad): # the same filter turned round
         (weight,), (shape, stride, zeros) = ctx.saved_tensors, ctx.of
         turned, before = weight.flip(2, 3).to(grad.dtype), [k - 1 - n for k,(n, _) in zip(weight.shape[2:], zeros)]
-        if {*stride} == {1}: return F.conv2d(grad, turned, padding=before, groups=len(weight)), None, None, None
+        alike = {*stride} == {1} and all(n == m for n,m in zeros)
+        if alike: return F.conv2d(grad, turned, padding=before, groups=len(weight)), None, None, None
         laid = grad.new_zeros(len(grad), *(n + k - 1 for n,k in zip(shape[2:], weight.shape[2:])), len(weight)).permute(0, 3, 1, 2)
         laid[(..., *(slice(n, n + step*m, step) for n,step,m in zip(before, stride, grad.shape[2:])))] = grad # as far apart as they were read
         return F.conv2d(laid, turned, groups=len(weight)), None, None, None
