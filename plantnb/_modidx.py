@@ -389,7 +389,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'plantnb.finetune.Folded': ('finetune.html#folded', 'plantnb/finetune.py'),
                                   'plantnb.finetune.Folded.__init__': ('finetune.html#folded.__init__', 'plantnb/finetune.py'),
                                   'plantnb.finetune.Folded.forward': ('finetune.html#folded.forward', 'plantnb/finetune.py'),
-                                  'plantnb.finetune.Folded.zeros': ('finetune.html#folded.zeros', 'plantnb/finetune.py'),
                                   'plantnb.finetune.Scaled': ('finetune.html#scaled', 'plantnb/finetune.py'),
                                   'plantnb.finetune.Scaled.__init__': ('finetune.html#scaled.__init__', 'plantnb/finetune.py'),
                                   'plantnb.finetune.Scaled.forward': ('finetune.html#scaled.forward', 'plantnb/finetune.py'),

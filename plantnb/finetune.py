@@ -9,7 +9,7 @@ __all__ = ['Trunk', 'End', 'Filtered', 'Folded', 'folded', 'mix_styles', 'Scaled
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from contextlib import contextmanager
 from copy import deepcopy
-from timm.layers import Conv2dSame, get_same_padding, pad_same
+from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from fastcore.all import *
 from fastai.callback.schedule import combined_cos
@@ -64,22 +64,18 @@ def features(self:End,
 class Filtered(torch.autograd.Function):
     "A depthwise convolution whose weights do not learn."
     @staticmethod
-    def forward(ctx, x, weight, stride, zeros): # (n, channels, h, w), (channels, 1, k, k), (down, right), zeros laid around: (before, after) of rows and of columns
+    def forward(ctx, x, weight, stride, padding): # (n, channels, h, w), (channels, 1, k, k), (down, right), (up and down, left and right) -> (n, channels, h', w')
         ctx.save_for_backward(weight)
-        ctx.of = x.shape, stride, zeros
-        (top, bottom), (left, right) = zeros
-        if (top, left) == (bottom, right): return F.conv2d(x, weight, None, stride, (top, left), groups=len(weight))
-        return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, None, stride, groups=len(weight))
+        ctx.of = x.shape, stride, padding
+        return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
     @staticmethod
     def backward(ctx, grad): # the same filter turned round
-        (weight,), (shape, stride, zeros) = ctx.saved_tensors, ctx.of
-        turned, before = weight.flip(2, 3).to(grad.dtype), [k - 1 - n for k,(n, _) in zip(weight.shape[2:], zeros)]
-        alike = {*stride} == {1} and all(n == m for n,m in zeros)
-        if alike: return F.conv2d(grad, turned, padding=before, groups=len(weight)), None, None, None
+        (weight,), (shape, stride, padding) = ctx.saved_tensors, ctx.of
+        turned, around = weight.flip(2, 3).to(grad.dtype), [k - 1 - p for k,p in zip(weight.shape[2:], padding)]
+        if {*stride} == {1}: return F.conv2d(grad, turned, padding=around, groups=len(weight)), None, None, None
         laid = grad.new_zeros(len(grad), *(n + k - 1 for n,k in zip(shape[2:], weight.shape[2:])), len(weight)).permute(0, 3, 1, 2)
-        laid[(..., *(slice(n, n + step*m, step) for n,step,m in zip(before, stride, grad.shape[2:])))] = grad # as far apart as they were read
+        laid[(..., *(slice(n, n + step*m, step) for n,step,m in zip(around, stride, grad.shape[2:])))] = grad # as far apart as they were read
         return F.conv2d(laid, turned, groups=len(weight)), None, None, None
-
 
 # %% ../nbs/05b_finetune.ipynb #b3adb827
 class Folded(nn.Module):
@@ -90,18 +86,12 @@ class Folded(nn.Module):
         self.scale = (norm.weight/(norm.running_var + norm.eps).sqrt()).detach()
         plain = {*conv.dilation} == {1} and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
         self.filters = plain and conv.groups == conv.in_channels == conv.out_channels > 1
-    def zeros(self, x):
-        if not isinstance(self.conv, Conv2dSame): return [(n, n) for n in self.conv.padding]
-        around = map(get_same_padding, x.shape[2:], self.conv.kernel_size, self.conv.stride, self.conv.dilation)
-        return [(n//2, n - n//2) for n in around]
     def forward(self, x):
         weight, bias = self.conv.weight*self.scale[:, None, None, None], self.norm.bias - self.norm.running_mean*self.scale
-        if self.filters:
-            y = Filtered.apply(x, weight, self.conv.stride, self.zeros(x))
-            return y + bias.to(y.dtype)[:, None, None]
         if isinstance(self.conv, Conv2dSame): x = pad_same(x, self.conv.kernel_size, self.conv.stride, self.conv.dilation)
-        return self.conv._conv_forward(x, weight, bias)
-
+        if not self.filters: return self.conv._conv_forward(x, weight, bias)
+        y = Filtered.apply(x, weight, self.conv.stride, self.conv.padding)
+        return y + bias.to(y.dtype)[:, None, None]
 
 # %% ../nbs/05b_finetune.ipynb #47285c9c
 @contextmanager

@@ -20,6 +20,7 @@ import numpy as np, pandas as pd, torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from safetensors.torch import load_file
+from plantnb.best import EACH
 from plantnb.cli import plantnb_run
 from plantnb.core import save_tensors, write_text
 from plantnb.data import read_manifest
@@ -34,7 +35,7 @@ TEACH = { # folder of LEAVES: its folders that teach, and the species they are o
     'plantvillage': ('*',), 'plantvillage_more': ('Apple*', 'Strawberry*'), 'open': ('Bean', 'Blackgram', 'Coffee', 'Sugarcane', 'Chilli')}
 SAME = dict(Chilli='Pepper') # one species
 PROTOCOLS = 'zero-shot', '1-shot', '5-shot', '20-shot', 'healthy-5-shot', 'transductive', 'loso'
-ABOUT = """Of each species and label at most 600 took part. They are a subsample of free sets, twelve species, pepper in two settings. Whoever uses this model owes their authors the attribution:
+ABOUT = f"""Of each species and label at most {EACH} took part. They are a subsample of free sets, twelve species, pepper in two settings. Whoever uses this model owes their authors the attribution:
 
 - cherry, corn, grape, pepper (bell), potato, tomato, apple and strawberry: [PlantVillage](https://doi.org/10.17632/tywbtsjrjv.1) (Hughes and Salathe
   2015), single leaves laid on plain paper in a laboratory, 256 pixels wide; three statements of its licence are known (CC0 1.0 at Mendeley, CC BY-SA 3.0
